@@ -1,0 +1,217 @@
+"""The Neural Turing Machine as a recurrent cell, to stand where an LSTM cell stood.
+
+    cell = NTMCell(features=8, controller=FeedForward((100,)))
+    carry = cell.initialize_carry(key, inputs.shape)            # inputs [B, I]
+    variables = cell.init(key, carry, inputs)
+    carry, outputs = cell.apply(variables, carry, inputs)       # outputs [B, 8]
+
+`flax.linen.RNN(cell)`, `nn.scan`, `jax.vmap` and `jax.grad` drive it like any other Flax cell.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from ntm_jax import addressing, heads, memory
+
+__all__ = ["NTMCell", "NTMState", "Step", "machine_step", "one_hot_weights", "uniform_weights"]
+
+Initializer = Callable[[jax.Array, tuple[int, ...], Any], jax.Array]
+
+
+class NTMState(NamedTuple):
+    """What the machine carries from one step to the next. Leading batch axes come first.
+
+    Attributes:
+      controller: the controller's own carry; `()` for a feed-forward one.
+      memory: [N, M].
+      read_weights: [R, N], each row on the simplex.
+      write_weights: [W, N], each row on the simplex.
+      read_vectors: [R, M], what was read in the last step.
+    """
+
+    controller: Any
+    memory: jax.Array
+    read_weights: jax.Array
+    write_weights: jax.Array
+    read_vectors: jax.Array
+
+
+class Step(NamedTuple):
+    """One step as the trace shows it, in the collection "trace".
+
+    Attributes:
+      interface: what the controller said to the heads.
+      memory: [N, M], after writing.
+      read_weights: [R, N].
+      write_weights: [W, N].
+      read_vectors: [R, M].
+    """
+
+    interface: heads.Interface
+    memory: jax.Array
+    read_weights: jax.Array
+    write_weights: jax.Array
+    read_vectors: jax.Array
+
+
+def one_hot_weights(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """First weighting with every head on slot 0: shape [heads, N]."""
+    del key
+    return jnp.zeros(shape, dtype).at[..., 0].set(1.0)
+
+
+def uniform_weights(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """First weighting spread over all slots: shape [heads, N]."""
+    del key
+    return jnp.full(shape, 1.0 / shape[-1], dtype)
+
+
+def machine_step(
+    slots: jax.Array,
+    read_weights: jax.Array,
+    write_weights: jax.Array,
+    interface: heads.Interface,
+) -> Step:
+    """What happens to the memory in one step, for one example: address, write, address, read.
+
+    The read heads address the memory that the write heads have just left.
+
+    Args:
+      slots: the memory, [N, M].
+      read_weights: last step's, [R, N].
+      write_weights: last step's, [W, N].
+      interface: what the controller emitted.
+
+    Returns:
+      The step's memory, weightings and read vectors.
+    """
+    address = jax.vmap(addressing.address, in_axes=(None, 0, 0))
+    write_weights = address(slots, write_weights, interface.write)
+    slots = memory.write(slots, write_weights, interface.erase, interface.add)
+    read_weights = address(slots, read_weights, interface.read)
+    read_vectors = jax.vmap(memory.read, in_axes=(None, 0))(slots, read_weights)
+    return Step(interface, slots, read_weights, write_weights, read_vectors)
+
+
+class NTMCell(nn.RNNCellBase):
+    """Neural Turing Machine cell: `(carry, inputs) -> (carry, outputs)`.
+
+    No parameter's shape depends on the number of slots: weights trained with 128 run with 1,024.
+
+    The default start is a constant, nearly empty memory and one-hot weightings on slot 0: nothing
+    tells two slots apart but their distance from the heads, so what is learned about one place is
+    learned about all. A gate that starts closed (-3: 5 % content) and a sharpness that starts
+    above one make walking along the slots the first thing a head can do.
+
+    Attributes:
+      features: O, size of the output.
+      controller: any RNN cell; it sees the inputs and the last read vectors.
+      num_slots: N.
+      slot_width: M.
+      num_read_heads: R.
+      num_write_heads: W.
+      max_shift: the farthest a head moves in one step.
+      memory_init: initial memory, called with a key and (N, M).
+      weights_init: first weightings, called with a key and (heads, N).
+      strength_bias: initial raw bias of the key strengths, beta = softplus(.).
+      gate_bias: initial raw bias of the gates, g = sigmoid(.).
+      sharpness_bias: initial raw bias of the sharpness, gamma = 1 + softplus(.).
+      shift_bias: initial raw bias of staying, against each other shift.
+      output_from_reads: the output sees the new read vectors beside the controller's output.
+      output_activation: applied to the output; None leaves logits.
+      dtype: of the dense layers, such as bfloat16; memory and parameters are float32.
+    """
+
+    features: int
+    controller: nn.RNNCellBase
+    num_slots: int = 128
+    slot_width: int = 20
+    num_read_heads: int = 1
+    num_write_heads: int = 1
+    max_shift: int = 1
+    memory_init: Initializer = nn.initializers.constant(1e-6)
+    weights_init: Initializer = one_hot_weights
+    strength_bias: float = 0.0
+    gate_bias: float = -3.0
+    sharpness_bias: float = 1.0
+    shift_bias: float = 0.0
+    output_from_reads: bool = True
+    output_activation: Callable[[jax.Array], jax.Array] | None = None
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, carry: NTMState, inputs: jax.Array) -> tuple[NTMState, jax.Array]:
+        """One step.
+
+        Args:
+          carry: the state left by the step before, or by `initialize_carry`.
+          inputs: [..., I], with any leading batch axes, the same as the carry's.
+
+        Returns:
+          The next state and the outputs, [..., O].
+        """
+        batch_axes = inputs.ndim - 1
+        sizes = self.num_read_heads, self.num_write_heads, self.slot_width, self.max_shift
+        last_reads = carry.read_vectors.reshape(*inputs.shape[:-1], -1)
+        seen = jnp.concatenate([inputs, last_reads.astype(inputs.dtype)], axis=-1)
+        controller_carry, hidden = self.controller(carry.controller, seen)
+
+        bias = heads.interface_bias(
+            *sizes, self.strength_bias, self.gate_bias, self.sharpness_bias, self.shift_bias
+        )
+        raw = nn.Dense(
+            heads.interface_size(*sizes),
+            bias_init=lambda key, shape, dtype: jnp.asarray(bias, dtype),
+            dtype=self.dtype,
+            name="interface",
+        )(hidden)
+        interface = heads.split_interface(raw.astype(carry.memory.dtype), *sizes)
+
+        step = machine_step
+        for _ in range(batch_axes):
+            step = jax.vmap(step)
+        now = step(carry.memory, carry.read_weights, carry.write_weights, interface)
+        self.sow("trace", "step", now, reduce_fn=lambda _, new: new, init_fn=lambda: None)
+
+        if self.output_from_reads:
+            reads = now.read_vectors.reshape(*inputs.shape[:-1], -1)
+            hidden = jnp.concatenate([hidden, reads.astype(hidden.dtype)], axis=-1)
+        outputs = nn.Dense(self.features, dtype=self.dtype, name="output")(hidden)
+        if self.output_activation is not None:
+            outputs = self.output_activation(outputs)
+        state = NTMState(controller_carry, *now[1:])
+        return state, outputs
+
+    @nn.nowrap
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> NTMState:
+        """The state before the first step, the same for every example of a batch.
+
+        Args:
+          rng: key for the controller's carry and for a random `memory_init` or `weights_init`.
+          input_shape: (..., I), with any leading batch axes.
+
+        Returns:
+          The state, batch axes leading.
+        """
+        batch = tuple(input_shape[:-1])
+        controller_key, memory_key, read_key, write_key = jax.random.split(rng, 4)
+        controller_features = input_shape[-1] + self.num_read_heads * self.slot_width
+        slots = self.memory_init(memory_key, (self.num_slots, self.slot_width), jnp.float32)
+        read_weights, write_weights = (
+            self.weights_init(key, (count, self.num_slots), jnp.float32)
+            for key, count in ((read_key, self.num_read_heads), (write_key, self.num_write_heads))
+        )
+        machine = (slots, read_weights, write_weights, read_weights @ slots)
+        return NTMState(
+            self.controller.initialize_carry(controller_key, (*batch, controller_features)),
+            *(jnp.broadcast_to(leaf, (*batch, *leaf.shape)) for leaf in machine),
+        )
+
+    @property
+    def num_feature_axes(self) -> int:
+        """An input has one feature axis."""
+        return 1

@@ -1,0 +1,126 @@
+"""From the controller's raw interface vector to the paper's quantities, each inside its range.
+
+R and W are the numbers of read and write heads, M the slot width, S the number of allowed shifts.
+A read head needs M + S + 3 numbers (key, strength, gate, sharpness, shift), a write head 2 M more
+(erase and add vectors).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntm_jax.addressing import AddressParameters
+
+__all__ = ["Interface", "interface_bias", "interface_size", "split_interface"]
+
+
+class Interface(NamedTuple):
+    """All that the controller says to the memory in one step.
+
+    Attributes:
+      read: address parameters of the read heads, each with a leading axis R.
+      write: address parameters of the write heads, each with a leading axis W.
+      erase: e, [W, M], in (0, 1).
+      add: a, [W, M].
+    """
+
+    read: AddressParameters
+    write: AddressParameters
+    erase: jax.Array
+    add: jax.Array
+
+
+def interface_size(
+    num_read_heads: int, num_write_heads: int, slot_width: int, max_shift: int
+) -> int:
+    """Length of the raw interface vector."""
+    address_size = slot_width + 2 * max_shift + 4
+    return num_read_heads * address_size + num_write_heads * (address_size + 2 * slot_width)
+
+
+def split_interface(
+    raw: jax.Array, num_read_heads: int, num_write_heads: int, slot_width: int, max_shift: int
+) -> Interface:
+    """Names the parts of the raw vector and brings each into its range (sections 3.2, 3.3).
+
+    Args:
+      raw: [..., interface_size(...)], any real numbers.
+      num_read_heads: R.
+      num_write_heads: W.
+      slot_width: M.
+      max_shift: the farthest a head moves in one step; S = 2 max_shift + 1.
+
+    Returns:
+      The interface; leading axes of `raw` come before R and W.
+
+    Raises:
+      ValueError: `raw` has another length than the sizes need.
+    """
+    expected = interface_size(num_read_heads, num_write_heads, slot_width, max_shift)
+    if raw.shape[-1] != expected:
+        raise ValueError(f"raw: expected {expected} interface values, got {raw.shape[-1]}")
+    num_heads = num_read_heads + num_write_heads
+    address_size = slot_width + 2 * max_shift + 4
+    addresses, erase, add = jnp.split(
+        raw,
+        np.cumsum([num_heads * address_size, num_write_heads * slot_width]),
+        axis=-1,
+    )
+    addresses = addresses.reshape(*raw.shape[:-1], num_heads, address_size)
+    read, write = jnp.split(addresses, [num_read_heads], axis=-2)
+    erase = erase.reshape(*raw.shape[:-1], num_write_heads, slot_width)
+    add = add.reshape(*raw.shape[:-1], num_write_heads, slot_width)
+    return Interface(
+        read=_address_parameters(read, slot_width),
+        write=_address_parameters(write, slot_width),
+        erase=jax.nn.sigmoid(erase),
+        add=add,
+    )
+
+
+def interface_bias(
+    num_read_heads: int,
+    num_write_heads: int,
+    slot_width: int,
+    max_shift: int,
+    strength: float = 0.0,
+    gate: float = 0.0,
+    sharpness: float = 0.0,
+    shift: float = 0.0,
+) -> np.ndarray:
+    """Initial bias of the raw vector: what every head does before it has learned anything.
+
+    Args:
+      num_read_heads: R.
+      num_write_heads: W.
+      slot_width: M.
+      max_shift: the farthest a head moves in one step.
+      strength: raw bias of beta = softplus(.).
+      gate: raw bias of g = sigmoid(.); negative follows the previous weighting.
+      sharpness: raw bias of gamma = 1 + softplus(.).
+      shift: raw bias of staying, against every other shift, in the softmax of s.
+
+    Returns:
+      [interface_size(...)], float32.
+    """
+    shifts = np.zeros(2 * max_shift + 1)
+    shifts[max_shift] = shift
+    head = np.concatenate([np.zeros(slot_width), [strength, gate, sharpness], shifts])
+    heads = np.tile(head, num_read_heads + num_write_heads)
+    vectors = np.zeros(2 * num_write_heads * slot_width)
+    return np.concatenate([heads, vectors]).astype(np.float32)
+
+
+def _address_parameters(raw: jax.Array, slot_width: int) -> AddressParameters:
+    key, strength, gate, sharpness, shift = jnp.split(
+        raw, np.cumsum([slot_width, 1, 1, 1]), axis=-1
+    )
+    return AddressParameters(
+        key=key,
+        strength=jax.nn.softplus(strength[..., 0]),
+        gate=jax.nn.sigmoid(gate[..., 0]),
+        shift=jax.nn.softmax(shift),
+        sharpness=1.0 + jax.nn.softplus(sharpness[..., 0]),
+    )

@@ -1,0 +1,45 @@
+"""What is minimised and what is counted, over the scored steps of a batch."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+__all__ = ["bit_cross_entropy", "bit_errors"]
+
+
+def bit_cross_entropy(logits: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
+    """Cross-entropy of independent bits, averaged over the weighted steps and their bits.
+
+    Equation of section 4: -sum_t sum_i [y log o + (1 - y) log(1 - o)], over its number of terms.
+
+    Args:
+      logits: [B, T, O], before the sigmoid.
+      targets: [B, T, O], in [0, 1].
+      weights: [B, T], non-negative; 0 leaves a step out.
+
+    Returns:
+      Nats per bit, scalar; 0 where all weights are 0.
+    """
+    chex.assert_equal_shape([logits, targets])
+    chex.assert_equal_shape_prefix([logits, weights], 2)
+    bits = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), targets)
+    weights = weights.astype(jnp.float32)
+    total = jnp.maximum(jnp.sum(weights), 1e-9) * logits.shape[-1]
+    return jnp.sum(bits * weights[..., None]) / total
+
+
+def bit_errors(logits: jax.Array, targets: jax.Array, mask: jax.Array) -> jax.Array:
+    """Wrong bits of each sequence, an output counting as 1 where its probability is above one half.
+
+    Args:
+      logits: [B, T, O].
+      targets: [B, T, O], 0 or 1 at the scored steps.
+      mask: [B, T], true at the scored steps.
+
+    Returns:
+      [B], float32. A logit that is not a number is wrong whatever the target.
+    """
+    chex.assert_equal_shape([logits, targets])
+    wrong = ((logits > 0) != (targets > 0.5)) | jnp.isnan(logits)
+    return jnp.sum(wrong & mask[..., None], axis=(1, 2)).astype(jnp.float32)

@@ -1,0 +1,225 @@
+"""Whole sequences: a cell scanned over time, with what one step cannot know.
+
+`Recurrent` drives any cell, `NTM` the Neural Turing Machine; the baselines at the end are cells
+in the same harness. B is the batch, T the time steps, I and O the input and output features.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from ntm_jax.cell import NTMState, Step
+from ntm_jax.controllers import LSTM, FeedForward, Stack
+
+__all__ = [
+    "LEARNABLE",
+    "NTM",
+    "Recurrent",
+    "dense",
+    "keras_lstm",
+    "skip_lstm",
+    "trace",
+]
+
+# Parts of an NTM's initial state that can be parameters.
+LEARNABLE = ("controller", "memory", "weights")
+
+
+class Recurrent(nn.Module):
+    """A recurrent cell over a sequence.
+
+    Attributes:
+      cell: any RNN cell.
+      features: O of a dense layer over the cell's outputs; None hands them out as they are.
+      learn_carry: the initial carry is a set of parameters, started at the cell's own.
+      unroll: steps of the scan in one iteration of its loop.
+      remat: recompute each step in the backward pass in place of storing what it needs. Slower
+        on paper, faster where memory traffic is the limit.
+    """
+
+    cell: nn.RNNCellBase
+    features: int | None = None
+    learn_carry: bool = False
+    unroll: int = 1
+    remat: bool = False
+
+    @nn.compact
+    def __call__(
+        self,
+        inputs: jax.Array,
+        mask: jax.Array | None = None,
+        initial_carry: Any = None,
+        return_carry: bool = False,
+    ) -> Any:
+        """Runs the sequence.
+
+        A long stream can be fed in pieces: hand the final carry of one piece to the next.
+
+        Args:
+          inputs: [B, T, I] or [T, I].
+          mask: [B, T] or [T], boolean. A step where it is false changes nothing in the carry, and
+            its output is zero.
+          initial_carry: what to start from; None means the model's own start.
+          return_carry: also hand back the final carry.
+
+        Returns:
+          The outputs, [B, T, O] or [T, O]; with `return_carry` the pair (final carry, outputs).
+
+        Raises:
+          ValueError: a shape does not fit.
+        """
+        if inputs.ndim < 2:
+            raise ValueError(f"inputs: expected [B, T, I] or [T, I], got shape {inputs.shape}")
+        if mask is not None and mask.shape != inputs.shape[:-1]:
+            raise ValueError(f"mask: expected shape {inputs.shape[:-1]}, got {mask.shape}")
+        carry = initial_carry
+        start = self.start((*inputs.shape[:-2], inputs.shape[-1]))
+        if carry is None:
+            carry = start
+
+        def step(cell: nn.RNNCellBase, carry: Any, seen: tuple) -> tuple[Any, jax.Array]:
+            inputs, mask = seen
+            following, outputs = cell(carry, inputs)
+            if mask is not None:
+                following = jax.tree.map(
+                    lambda new, old: jnp.where(_expand(mask, new.ndim), new, old), following, carry
+                )
+                outputs = jnp.where(mask[..., None], outputs, jnp.zeros_like(outputs))
+            return following, outputs
+
+        if self.remat:
+            step = nn.remat(step, prevent_cse=False)
+        time_axis = inputs.ndim - 2
+        scan = nn.scan(
+            step,
+            variable_broadcast="params",
+            variable_axes={"trace": time_axis},
+            split_rngs={"params": False, "dropout": True},
+            in_axes=time_axis,
+            out_axes=time_axis,
+            unroll=self.unroll,
+        )
+        carry, outputs = scan(self.cell, carry, (inputs, mask))
+        if self.features is not None:
+            outputs = nn.Dense(self.features, name="output")(outputs)
+        return (carry, outputs) if return_carry else outputs
+
+    def start(self, input_shape: tuple[int, ...]) -> Any:
+        """The carry before the first step, for inputs of one step, [..., I]."""
+        # A fixed key: a start drawn at random is drawn once, and is the same in every sequence.
+        carry = self.cell.initialize_carry(jax.random.key(0), input_shape)
+        return self._learned("carry", carry, input_shape) if self.learn_carry else carry
+
+    def _learned(self, name: str, carry: Any, input_shape: tuple[int, ...]) -> Any:
+        """`carry` with every leaf a parameter that starts at its value."""
+        batch = input_shape[:-1]
+        leaves, structure = jax.tree.flatten(carry)
+        learned = []
+        for index, leaf in enumerate(leaves):
+            one = leaf[(0,) * len(batch)]
+            value = self.param(f"initial_{name}_{index}", lambda key, one=one: one)
+            learned.append(jnp.broadcast_to(value, leaf.shape))
+        return jax.tree.unflatten(structure, learned)
+
+
+class NTM(Recurrent):
+    """A Neural Turing Machine over a sequence: `Recurrent` around an `NTMCell`.
+
+    Attributes:
+      learn: which parts of the initial state are parameters, out of "controller", "memory" and
+        "weights"; the others start as the cell says. The shapes of a learned memory and learned
+        weightings do depend on the number of slots; in a larger memory the further slots start as
+        the cell's `memory_init` says and with weight zero.
+    """
+
+    learn: Sequence[str] = ()
+
+    def start(self, input_shape: tuple[int, ...]) -> NTMState:
+        """The state before the first step, for inputs of one step, [..., I]."""
+        unknown = set(self.learn) - set(LEARNABLE)
+        if unknown:
+            raise ValueError(f"learn: expected some of {LEARNABLE}, got {sorted(unknown)}")
+        state = super().start(input_shape)
+        if "controller" in self.learn:
+            state = state._replace(
+                controller=self._learned("controller", state.controller, input_shape)
+            )
+        if "memory" in self.learn:
+            state = state._replace(memory=self._learned_slots("memory", state.memory))
+        if "weights" in self.learn:
+            state = state._replace(
+                read_weights=self._learned_weights("read_weights", state.read_weights),
+                write_weights=self._learned_weights("write_weights", state.write_weights),
+            )
+        return state._replace(read_vectors=state.read_weights @ state.memory)
+
+    def _learned_slots(self, name: str, fixed: jax.Array) -> jax.Array:
+        one = fixed[(0,) * (fixed.ndim - 2)]
+        value = self._stored(f"initial_{name}", one)
+        further = one[value.shape[0] :]
+        return jnp.broadcast_to(jnp.concatenate([value, further])[: len(one)], fixed.shape)
+
+    def _learned_weights(self, name: str, fixed: jax.Array) -> jax.Array:
+        one = fixed[(0,) * (fixed.ndim - 2)]
+        value = jax.nn.softmax(self._stored(f"initial_{name}", jnp.zeros_like(one)))
+        further = max(one.shape[1] - value.shape[1], 0)
+        return jnp.broadcast_to(jnp.pad(value, ((0, 0), (0, further))), fixed.shape)
+
+    def _stored(self, name: str, first: jax.Array) -> jax.Array:
+        # Not `self.param` alone: that would refuse weights trained with another number of slots.
+        if self.has_variable("params", name):
+            return self.get_variable("params", name)
+        return self.param(name, lambda key: first)
+
+
+def trace(
+    model: nn.Module, params: Any, inputs: jax.Array, mask: jax.Array | None = None
+) -> tuple[jax.Array, Step]:
+    """Runs a Neural Turing Machine and records every head at every step.
+
+    Args:
+      model: an `NTM`.
+      params: its parameters.
+      inputs: [B, T, I] or [T, I].
+      mask: as for the model.
+
+    Returns:
+      The outputs, and a `Step` whose leaves have a time axis behind the batch axes. Masked steps
+      show what the heads would have done.
+    """
+    outputs, recorded = model.apply({"params": params}, inputs, mask, mutable=["trace"])
+    return outputs, recorded["trace"]["cell"]["step"]
+
+
+def skip_lstm(
+    features: int = 9, hidden_size: int = 256, num_layers: int = 3, **options: Any
+) -> Recurrent:
+    """The LSTM of the paper's table 3: three layers, skip connections, learned initial state.
+
+    The input goes to every layer, every layer goes to the output. With a inputs, b outputs and H
+    cells a layer it has 4H(a + H + 1) + 8H(a + 2H + 1) + b(3H + 1) + 6H parameters.
+    """
+    cells = [LSTM(hidden_size) for _ in range(num_layers)]
+    return Recurrent(Stack(cells, skip=True), features, learn_carry=True, **options)
+
+
+def keras_lstm(features: int = 8, hidden_sizes: Sequence[int] = (256, 256), **options: Any):
+    """The LSTM baseline of flomlo/ntm_keras: LSTM layers, the last as wide as the output.
+
+    The last layer's h, which lies in (-1, 1), is the logit, as it is there.
+    """
+    return Recurrent(
+        Stack([LSTM(size, forget_bias=1.0) for size in (*hidden_sizes, features)]), **options
+    )
+
+
+def dense(features: int = 8, **options: Any) -> Recurrent:
+    """The baseline of flomlo/ntm_keras without a state: one dense layer on each step alone."""
+    return Recurrent(FeedForward(()), features, **options)
+
+
+def _expand(mask: jax.Array, ndim: int) -> jax.Array:
+    return mask.reshape(*mask.shape, *(1,) * (ndim - mask.ndim))

@@ -1,0 +1,131 @@
+"""The copy task of section 4.1: see a sequence, then say it again.
+
+One example of the default format, three vectors of two bits (time runs down; `.` is 0):
+
+    inputs     targets   mask
+    1 . | .    . .        .
+    . 1 | .    . .        .
+    1 1 | .    . .        .
+    . . | 1    . .        .     <- delimiter channel
+    . . | .    1 .        x
+    . . | .    . 1        x
+    . . | .    1 1        x
+
+Format "ntm_keras" (flomlo/ntm_keras) has a begin flag before the sequence and an end flag after it,
+each on a channel of its own, fills all that is empty with 0.5, targets included, and gives steps
+off the answer 0.01 of the weight.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from ntm_jax.tasks.base import Batch
+
+__all__ = ["FORMATS", "Copy"]
+
+FORMATS = ("default", "ntm_keras")
+
+
+@dataclasses.dataclass(frozen=True)
+class Copy:
+    """Copy sequences of random bits.
+
+    Attributes:
+      min_length: shortest sequence, at least 1.
+      max_length: longest sequence, inclusive; it sets the padded length.
+      num_bits: bits of one vector.
+      format: "default" or "ntm_keras".
+
+    Raises:
+      ValueError: a value out of its range.
+    """
+
+    min_length: int = 1
+    max_length: int = 20
+    num_bits: int = 8
+    format: str = "default"
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise ValueError(f"task.format: expected one of {FORMATS}, got {self.format!r}")
+        if not 1 <= self.min_length <= self.max_length:
+            raise ValueError(
+                "task.min_length, task.max_length: expected 1 <= min_length <= max_length, "
+                f"got {self.min_length} and {self.max_length}"
+            )
+        if self.num_bits < 1:
+            raise ValueError(f"task.num_bits: expected at least 1, got {self.num_bits}")
+
+    @property
+    def input_features(self) -> int:
+        """The bits, and one channel for each delimiter."""
+        return self.num_bits + (2 if self.format == "ntm_keras" else 1)
+
+    @property
+    def output_features(self) -> int:
+        """The bits."""
+        return self.num_bits
+
+    @property
+    def unscored_weight(self) -> float:
+        """Weight in the loss of a step that the mask leaves out."""
+        return 0.01 if self.format == "ntm_keras" else 0.0
+
+    def min_slots(self, length: int) -> int:
+        """Slots that a machine needs to hold a sequence of this length, one vector a slot."""
+        return length
+
+    def sample(self, key: jax.Array, batch_size: int) -> Batch:
+        """Sequences of random length, all padded to the same number of steps.
+
+        Args:
+          key: a JAX random key.
+          batch_size: B.
+
+        Returns:
+          A batch of 2 max_length + 1 steps (one more in format "ntm_keras").
+        """
+        length_key, bits_key = jax.random.split(key)
+        lengths = jax.random.randint(
+            length_key, (batch_size,), self.min_length, self.max_length + 1
+        )
+        return self._batch(bits_key, lengths, self.max_length)
+
+    def sample_length(self, key: jax.Array, batch_size: int, length: int) -> Batch:
+        """Sequences all of one length, with no padding."""
+        return self._batch(key, jnp.full((batch_size,), length), length)
+
+    def _batch(self, key: jax.Array, lengths: jax.Array, max_length: int) -> Batch:
+        bits = jax.random.bernoulli(key, 0.5, (*lengths.shape, max_length, self.num_bits))
+        bits = bits.astype(jnp.float32)
+        keras = self.format == "ntm_keras"
+        start = 1 if keras else 0  # the begin flag comes first
+        steps = jnp.arange(2 * max_length + 1 + start)
+        ends = lengths[:, None] + start  # step of the delimiter
+        empty = 0.5 if keras else 0.0
+
+        shown = (steps >= start) & (steps < ends)
+        asked = (steps > ends) & (steps <= ends + lengths[:, None])
+        vectors = bits[:, jnp.clip(steps - start, 0, max_length - 1)]
+        channels = jnp.where(shown[..., None], vectors, empty)
+        answer_index = jnp.clip(steps - ends - 1, 0, max_length - 1)[..., None]
+        targets = jnp.where(
+            asked[..., None], jnp.take_along_axis(bits, answer_index, axis=1), empty
+        )
+
+        delimiter = (steps == ends)[..., None]
+        if not keras:
+            inputs = jnp.concatenate([channels, delimiter.astype(jnp.float32)], axis=-1)
+            return Batch(inputs, targets, asked)
+        begin = jnp.broadcast_to((steps == 0)[:, None], delimiter.shape)
+        inputs = jnp.concatenate([channels, jnp.full((*asked.shape, 2), empty)], axis=-1)
+        # A flag stands alone: its step, and every step of the sequence, has no 0.5 in it.
+        clean = (steps <= ends)[..., None]
+        flags = jnp.concatenate([jnp.zeros_like(channels), begin, delimiter], axis=-1)
+        inputs = jnp.where(clean & ~shown[..., None], flags, inputs)
+        inputs = inputs.at[..., self.num_bits :].set(
+            jnp.where(clean, flags[..., self.num_bits :], inputs[..., self.num_bits :])
+        )
+        return Batch(inputs, targets, asked)
