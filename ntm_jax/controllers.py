@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-__all__ = ["FeedForward", "LSTM", "Stack"]
+__all__ = ["LSTM", "FeedForward", "Stack"]
 
 
 class FeedForward(nn.RNNCellBase):

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-__all__ = ["bit_cross_entropy", "bit_errors"]
+__all__ = ["bit_cross_entropy", "bit_errors", "bits_per_sequence"]
 
 
 def bit_cross_entropy(logits: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
@@ -27,6 +27,23 @@ def bit_cross_entropy(logits: jax.Array, targets: jax.Array, weights: jax.Array)
     weights = weights.astype(jnp.float32)
     total = jnp.maximum(jnp.sum(weights), 1e-9) * logits.shape[-1]
     return jnp.sum(bits * weights[..., None]) / total
+
+
+def bits_per_sequence(logits: jax.Array, targets: jax.Array, mask: jax.Array) -> jax.Array:
+    """Cost of a sequence as the paper's learning curves show it, averaged over the batch.
+
+    Args:
+      logits: [B, T, O], before the sigmoid.
+      targets: [B, T, O], in [0, 1].
+      mask: [B, T], true at the scored steps.
+
+    Returns:
+      Bits (logarithms to base 2), scalar.
+    """
+    chex.assert_equal_shape([logits, targets])
+    chex.assert_equal_shape_prefix([logits, mask], 2)
+    nats = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), targets)
+    return jnp.sum(nats * mask[..., None]) / (logits.shape[0] * jnp.log(2.0))
 
 
 def bit_errors(logits: jax.Array, targets: jax.Array, mask: jax.Array) -> jax.Array:

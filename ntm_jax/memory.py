@@ -6,7 +6,6 @@ memory slots, M the width of a slot, W the number of write heads.
 
 import chex
 import jax
-import jax.numpy as jnp
 
 __all__ = ["add", "erase", "read", "write"]
 

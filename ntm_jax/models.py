@@ -202,7 +202,7 @@ def skip_lstm(
     The input goes to every layer, every layer goes to the output. With a inputs, b outputs and H
     cells a layer it has 4H(a + H + 1) + 8H(a + 2H + 1) + b(3H + 1) + 6H parameters.
     """
-    cells = [LSTM(hidden_size) for _ in range(num_layers)]
+    cells = [LSTM(hidden_size, forget_bias=1.0) for _ in range(num_layers)]
     return Recurrent(Stack(cells, skip=True), features, learn_carry=True, **options)
 
 

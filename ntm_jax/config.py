@@ -1,0 +1,314 @@
+"""A config: an `ml_collections.ConfigDict` made by `default`, checked by `validate`, built here.
+
+A file under `configs/` calls `default` and overrides; the command line overrides that. Nothing
+outside this module knows a config's names of activations, optimizers, models or tasks.
+"""
+
+import difflib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from ntm_jax import controllers, models
+from ntm_jax.cell import NTMCell, one_hot_weights, uniform_weights
+from ntm_jax.tasks.copy import Copy
+
+__all__ = ["ConfigError", "default", "make_model", "make_optimizer", "make_task", "validate"]
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run; the message names the field, what was expected and what came."""
+
+
+_TASKS = {"copy": (Copy, dict(min_length=1, max_length=20, num_bits=8, format="default"))}
+
+_MODELS = {
+    "ntm": dict(
+        controller="feed_forward",
+        hidden_sizes=(100,),
+        activation="tanh",
+        forget_bias=-1.0,
+        num_slots=128,
+        slot_width=20,
+        num_read_heads=1,
+        num_write_heads=1,
+        max_shift=1,
+        memory_start="constant",
+        memory_scale=1e-6,
+        weights_start="one_hot",
+        controller_start="zero",
+        strength_bias=0.0,
+        gate_bias=-3.0,
+        sharpness_bias=1.0,
+        shift_bias=0.0,
+        output_from_reads=True,
+        dtype="float32",
+        remat=True,
+    ),
+    "skip_lstm": dict(hidden_size=256, num_layers=3),
+    "keras_lstm": dict(hidden_sizes=(256, 256)),
+    "dense": {},
+}
+
+_ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu, "sigmoid": nn.sigmoid, "linear": lambda x: x}
+_CONTROLLERS = ("feed_forward", "lstm", "gru")
+_OPTIMIZERS = ("adam", "graves_rmsprop")
+
+
+def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
+    """The settings of a task and a model, to be overridden.
+
+    Args:
+      task: a name out of "copy".
+      model: "ntm"; or a baseline: "skip_lstm" (table 3), "keras_lstm", "dense" (ntm_keras).
+
+    Returns:
+      A config that trains as it stands.
+
+    Raises:
+      ConfigError: no such task or model.
+    """
+    return ConfigDict(
+        dict(
+            seed=0,
+            num_steps=20_000,  # updates at the most
+            batch_size=16,
+            optimizer="adam",
+            learning_rate=2e-3,
+            clip_norm=1.0,  # global norm of the gradient
+            max_skipped=20,  # updates in a row skipped for a value that is not finite
+            log_every=50,
+            eval_every=250,
+            checkpoint_every=1000,
+            eval_lengths=(10, 20, 40, 80, 120),
+            eval_sequences=256,  # of each length
+            stop_when_solved=3,  # evaluations in a row; 0 goes on to num_steps
+            task=dict(name=task, **_pick("task.name", _TASKS, task)[1]),
+            model=dict(name=model, **_pick("model.name", _MODELS, model)),
+        )
+    )
+
+
+# What a value must be, beyond having the type of the default.
+_POSITIVE = ("greater than 0", lambda value: value > 0)
+_COUNT = ("at least 0", lambda value: value >= 0)
+_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "seed": ("from 0 to 4294967295", lambda value: 0 <= value < 2**32),
+    "num_steps": _POSITIVE,
+    "batch_size": _POSITIVE,
+    "optimizer": (f"one of {_OPTIMIZERS}", lambda value: value in _OPTIMIZERS),
+    "learning_rate": _POSITIVE,
+    "clip_norm": _POSITIVE,
+    "max_skipped": _POSITIVE,
+    "log_every": _POSITIVE,
+    "eval_every": _POSITIVE,
+    "checkpoint_every": _POSITIVE,
+    "eval_lengths": (
+        "one or more whole numbers greater than 0",
+        lambda value: len(value) > 0 and all(isinstance(n, int) and n > 0 for n in value),
+    ),
+    "eval_sequences": _POSITIVE,
+    "stop_when_solved": _COUNT,
+    "model.controller": (f"one of {_CONTROLLERS}", lambda value: value in _CONTROLLERS),
+    "model.hidden_sizes": (
+        "whole numbers greater than 0",
+        lambda value: all(isinstance(n, int) and n > 0 for n in value),
+    ),
+    "model.hidden_size": _POSITIVE,
+    "model.num_layers": _POSITIVE,
+    "model.activation": (f"one of {tuple(_ACTIVATIONS)}", lambda value: value in _ACTIVATIONS),
+    "model.num_slots": _POSITIVE,
+    "model.slot_width": _POSITIVE,
+    "model.num_read_heads": _POSITIVE,
+    "model.num_write_heads": _POSITIVE,
+    "model.max_shift": _COUNT,
+    "model.memory_start": (
+        "one of ('constant', 'random', 'learned')",
+        lambda value: value in ("constant", "random", "learned"),
+    ),
+    "model.weights_start": (
+        "one of ('one_hot', 'uniform', 'learned')",
+        lambda value: value in ("one_hot", "uniform", "learned"),
+    ),
+    "model.controller_start": (
+        "one of ('zero', 'learned')",
+        lambda value: value in ("zero", "learned"),
+    ),
+    "model.dtype": (
+        "one of ('float32', 'bfloat16')",
+        lambda value: value in ("float32", "bfloat16"),
+    ),
+}
+
+
+def validate(config: ConfigDict) -> None:
+    """Checks every field before anything is compiled.
+
+    Raises:
+      ConfigError: a name that does not exist, a name that is missing, a value of another type or
+        out of its range; one line for the first that is found.
+    """
+    for section in ("task", "model"):
+        if "name" not in config.get(section, {}):
+            raise ConfigError(f"{section}.name: expected a {section}'s name, got none")
+    expected = _flat(default(config.task.name, config.model.name))
+    given = _flat(config)
+    for name in given.keys() - expected.keys():
+        raise ConfigError(f"{name}: {_no_such('setting', name, expected)}")
+    for name in expected.keys() - given.keys():
+        raise ConfigError(f"{name}: expected a value such as {expected[name]!r}, got none")
+    for name, value in given.items():
+        kind = type(expected[name])
+        fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
+        if not fits or (kind is not bool and isinstance(value, bool)):
+            raise ConfigError(f"{name}: expected a {kind.__name__}, got {value!r}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{name}: expected a finite number, got {value!r}")
+        wanted, holds = _RULES.get(name, ("", lambda _: True))
+        if not holds(value):
+            raise ConfigError(f"{name}: expected {wanted}, got {value!r}")
+    for name in ("eval_every", "checkpoint_every"):
+        if given[name] % given["log_every"]:
+            raise ConfigError(
+                f"{name}: expected a multiple of log_every ({given['log_every']}), "
+                f"got {given[name]}"
+            )
+    make_task(config)
+    make_model(config)
+
+
+def make_task(config: ConfigDict) -> Copy:
+    """The task that the config names.
+
+    Raises:
+      ConfigError: a value out of its range.
+    """
+    fields = dict(config.task)
+    task, _ = _pick("task.name", _TASKS, fields.pop("name"))
+    try:
+        return task(**fields)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def make_model(config: ConfigDict, num_slots: int | None = None) -> models.Recurrent:
+    """The model that the config names, with the task's output size.
+
+    Args:
+      config: a valid config.
+      num_slots: another size of the memory than the config's.
+
+    Raises:
+      ConfigError: no such model, or `num_slots` for a model without a memory.
+    """
+    fields = dict(config.model)
+    name = fields.pop("name")
+    features = make_task(config).output_features
+    _pick("model.name", _MODELS, name)
+    if name == "ntm":
+        return _ntm(config.model, features, num_slots or config.model.num_slots)
+    if num_slots is not None:
+        raise ConfigError(f"slots: expected a model with a memory, got {name!r}")
+    build = {
+        "skip_lstm": models.skip_lstm,
+        "keras_lstm": models.keras_lstm,
+        "dense": models.dense,
+    }[name]
+    return build(features, **fields)
+
+
+def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """The optimizer that the config names, behind clipping by the gradient's global norm."""
+    if config.optimizer == "adam":
+        optimizer = optax.adam(config.learning_rate)
+    else:
+        # Graves (2013), equations 38 to 41: sqrt(n - g^2 + 1e-4), the constant inside the root.
+        optimizer = optax.rmsprop(
+            config.learning_rate,
+            decay=0.95,
+            eps=1e-4,
+            centered=True,
+            momentum=0.9,
+            eps_in_sqrt=True,
+        )
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+
+
+def _ntm(fields: ConfigDict, features: int, num_slots: int) -> models.NTM:
+    dtype = None if fields.dtype == "float32" else jnp.bfloat16
+    if fields.controller == "feed_forward":
+        controller: nn.RNNCellBase = controllers.FeedForward(
+            tuple(fields.hidden_sizes), activation=_ACTIVATIONS[fields.activation], dtype=dtype
+        )
+    elif fields.controller == "lstm":
+        controller = _stack(
+            controllers.LSTM(size, forget_bias=fields.forget_bias, dtype=dtype)
+            for size in fields.hidden_sizes
+        )
+    else:
+        controller = _stack(nn.GRUCell(size, dtype=dtype) for size in fields.hidden_sizes)
+    start = (
+        nn.initializers.constant(fields.memory_scale)
+        if fields.memory_start == "constant"
+        else nn.initializers.normal(fields.memory_scale)
+    )
+    cell = NTMCell(
+        features,
+        controller,
+        num_slots=num_slots,
+        memory_init=start,
+        weights_init=uniform_weights if fields.weights_start == "uniform" else one_hot_weights,
+        dtype=dtype,
+        **{
+            name: fields[name]
+            for name in (
+                "slot_width",
+                "num_read_heads",
+                "num_write_heads",
+                "max_shift",
+                "strength_bias",
+                "gate_bias",
+                "sharpness_bias",
+                "shift_bias",
+                "output_from_reads",
+            )
+        },
+    )
+    learn = [part for part in models.LEARNABLE if fields[f"{part}_start"] == "learned"]
+    return models.NTM(cell, learn=tuple(learn), remat=fields.remat)
+
+
+def _stack(cells: Any) -> nn.RNNCellBase:
+    cells = tuple(cells)
+    if not cells:
+        raise ConfigError(
+            "model.hidden_sizes: expected at least one size for a recurrent controller, got ()"
+        )
+    return cells[0] if len(cells) == 1 else controllers.Stack(cells)
+
+
+def _pick(field: str, choices: dict[str, Any], name: Any) -> Any:
+    if name not in choices:
+        raise ConfigError(f"{field}: expected one of {tuple(choices)}, got {name!r}")
+    return choices[name]
+
+
+def _flat(config: ConfigDict) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            flat.update({f"{name}.{inner}": leaf for inner, leaf in value.items()})
+        else:
+            flat[name] = value
+    return flat
+
+
+def _no_such(what: str, name: str, names: Any) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"no such {what}; {hint}There are: {', '.join(sorted(names))}"

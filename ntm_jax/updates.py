@@ -1,0 +1,117 @@
+"""The compiled part of training: many updates as one program, a scan with the sampling inside it.
+
+Every random key is folded with the step, so that a resumed run is the uninterrupted one.
+"""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ntm_jax import losses, parallel
+from ntm_jax.tasks.copy import Copy
+
+__all__ = ["Measured", "TrainState", "Updates"]
+
+
+class TrainState(NamedTuple):
+    """All that an update changes.
+
+    Attributes:
+      params: of the model.
+      optimizer_state: of the optimizer, with the counts of skipped updates around it.
+      step: updates behind it.
+    """
+
+    params: Any
+    optimizer_state: Any
+    step: jax.Array
+
+
+class Measured(NamedTuple):
+    """What each of U updates measured, leaves [U].
+
+    Attributes:
+      loss: nats per weighted bit.
+      bits_per_sequence: cross-entropy of a sequence's scored bits, in bits.
+      grad_norm: global norm of the gradient before clipping.
+      skipped_in_a_row: updates left out for a value that is not finite, up to this one.
+    """
+
+    loss: jax.Array
+    bits_per_sequence: jax.Array
+    grad_norm: jax.Array
+    skipped_in_a_row: jax.Array
+
+
+class Updates:
+    """A model, a task and an optimizer, as functions from one state to the next.
+
+    Args:
+      model: from inputs [B, T, I] to logits [B, T, O].
+      task: what is sampled, anew in every update.
+      optimizer: from gradients to changes of the parameters.
+      batch_size: B.
+      seed: of the parameters and of all samples.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Copy,
+        optimizer: optax.GradientTransformation,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self._model, self._task, self._batch_size = model, task, batch_size
+        self._key = jax.random.key(seed)
+        # The caller stops long before the count at which optax would give in.
+        self._optimizer = optax.apply_if_finite(optimizer, np.iinfo(np.int32).max)
+        self._compiled: dict[int, Any] = {}
+
+    def init(self) -> TrainState:
+        """The state before the first update."""
+        inputs = jnp.zeros((1, 1, self._task.input_features))
+        params = self._model.init(jax.random.fold_in(self._key, 0), inputs)["params"]
+        return TrainState(params, self._optimizer.init(params), jnp.zeros((), jnp.int32))
+
+    def compile(self, state: TrainState, num_updates: int) -> None:
+        """Compiles `run` for this number of updates, unless that is done."""
+        if num_updates not in self._compiled:
+
+            def run(state: TrainState) -> tuple[TrainState, Measured]:
+                return jax.lax.scan(self._update, state, length=num_updates)
+
+            self._compiled[num_updates] = jax.jit(run, donate_argnums=0).lower(state).compile()
+
+    def run(self, state: TrainState, num_updates: int) -> tuple[TrainState, Measured]:
+        """`num_updates` updates in one dispatch; `state` is used up."""
+        self.compile(state, num_updates)
+        return self._compiled[num_updates](state)
+
+    def _update(self, state: TrainState, _: None) -> tuple[TrainState, Measured]:
+        key = jax.random.fold_in(self._key, state.step + 1)
+        sample_key, dropout_key = jax.random.split(key)
+        batch = parallel.shard_batch(self._task.sample(sample_key, self._batch_size))
+        weights = jnp.where(batch.mask, 1.0, self._task.unscored_weight)
+
+        def loss_of(params: Any) -> tuple[jax.Array, jax.Array]:
+            rngs = {"dropout": dropout_key}
+            logits = self._model.apply({"params": params}, batch.inputs, rngs=rngs)
+            loss = losses.bit_cross_entropy(logits, batch.targets, weights)
+            return loss, losses.bits_per_sequence(logits, batch.targets, batch.mask)
+
+        (loss, bits), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        # One value that is not finite, in the loss or the gradient, makes the optimizer skip.
+        gradient = jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(loss), leaf, jnp.nan), gradient)
+        change, optimizer_state = self._optimizer.update(
+            gradient, state.optimizer_state, state.params
+        )
+        params = optax.apply_updates(state.params, change)
+        measured = Measured(
+            loss, bits, optax.global_norm(gradient), optimizer_state.notfinite_count
+        )
+        return TrainState(params, optimizer_state, state.step + 1), measured
