@@ -202,18 +202,19 @@ def skip_lstm(
     The input goes to every layer, every layer goes to the output. With a inputs, b outputs and H
     cells a layer it has 4H(a + H + 1) + 8H(a + 2H + 1) + b(3H + 1) + 6H parameters.
     """
-    cells = [LSTM(hidden_size, forget_bias=1.0) for _ in range(num_layers)]
+    cells = tuple(LSTM(hidden_size, forget_bias=1.0) for _ in range(num_layers))
     return Recurrent(Stack(cells, skip=True), features, learn_carry=True, **options)
 
 
-def keras_lstm(features: int = 8, hidden_sizes: Sequence[int] = (256, 256), **options: Any):
+def keras_lstm(
+    features: int = 8, hidden_sizes: Sequence[int] = (256, 256), **options: Any
+) -> Recurrent:
     """The LSTM baseline of flomlo/ntm_keras: LSTM layers, the last as wide as the output.
 
     The last layer's h, which lies in (-1, 1), is the logit, as it is there.
     """
-    return Recurrent(
-        Stack([LSTM(size, forget_bias=1.0) for size in (*hidden_sizes, features)]), **options
-    )
+    cells = tuple(LSTM(size, forget_bias=1.0) for size in (*hidden_sizes, features))
+    return Recurrent(Stack(cells), **options)
 
 
 def dense(features: int = 8, **options: Any) -> Recurrent:

@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ntm_jax.cell import Step
@@ -23,7 +21,7 @@ from ntm_jax.cell import Step
 __all__ = ["copies", "memory_use"]
 
 _BITS, _VECTORS, _WEIGHTS = "gray", "RdBu_r", "viridis"  # colour maps
-_WRONG = {"color": "red", "marker": "o", "markeredgecolor": "white", "linestyle": "none"}
+_WRONG = {"markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
 _USED = 0.01  # a slot is used where some weight is above this
 
 
@@ -58,7 +56,7 @@ def copies(examples: Mapping[int, tuple[Any, Any]], title: str) -> Figure:
     width, left, right, top, head, foot, gap = 13.0, 0.8, 1.15, 0.4, 0.5, 0.55, 0.1
     full = width - left - right
     steps, bits = np.max([targets.shape for targets, _ in pairs.values()], axis=0)
-    step_width, bit_panel = full / np.clip(steps, 40, 120), np.clip(0.11 * bits, 0.6, 2.0)
+    step_width, bit_panel = full / np.clip(steps, 40, 120), np.clip(0.095 * bits, 0.6, 2.0)
     row_height = head + 2 * bit_panel + gap + foot
     places, row, x = {}, 0, 0.0
     for length, (targets, _) in pairs.items():
@@ -81,25 +79,19 @@ def copies(examples: Mapping[int, tuple[Any, Any]], title: str) -> Figure:
         above = axes_at(left + x, y + bit_panel + gap, panel, bit_panel)
         below = axes_at(left + x, y, panel, bit_panel)
         for axes, name, values in ((above, "targets", targets), (below, "outputs", outputs)):
-            _image(axes, values, _BITS, norm)
+            image = _image(axes, values, _BITS, norm)
             axes.tick_params(labelleft=x == 0, labelbottom=axes is below)
             if x == 0:
                 axes.set_ylabel(f"{name}\nbit")
         wrong = ((outputs > 0.5) != (targets > 0.5)) | np.isnan(outputs)
-        below.plot(*np.nonzero(wrong), markersize=5.5, markeredgewidth=0.5, **_WRONG)
+        marks = below.plot(*np.nonzero(wrong), "ro", label="wrong bit", **_WRONG)
         below.set_xlabel("time step")
         heading = f"length {length}\n{wrong.sum()} of {wrong.size} bits wrong"
         above.set_title(heading, loc="left", fontsize=9)
     bar = axes_at(width - right + 0.25, foot, 0.18, height - top - head - foot)
-    figure.colorbar(ScalarMappable(norm, _BITS), cax=bar, label="probability of a 1")
+    figure.colorbar(image, cax=bar, label="probability of a 1")
     figure.suptitle(title, x=left / width, y=1 - 0.12 / height, ha="left", va="top")
-    figure.legend(
-        handles=[Line2D([], [], label="wrong bit", markersize=5.5, **_WRONG)],
-        loc="upper right",
-        bbox_to_anchor=(1 - right / width, 1 - 0.08 / height),
-        borderaxespad=0,
-        frameon=False,
-    )
+    figure.legend(handles=marks, loc="upper right", frameon=False, borderaxespad=0.3)
     return figure
 
 

@@ -98,34 +98,30 @@ class Copy:
         return self._batch(key, jnp.full((batch_size,), length), length)
 
     def _batch(self, key: jax.Array, lengths: jax.Array, max_length: int) -> Batch:
-        bits = jax.random.bernoulli(key, 0.5, (*lengths.shape, max_length, self.num_bits))
-        bits = bits.astype(jnp.float32)
         keras = self.format == "ntm_keras"
         start = 1 if keras else 0  # the begin flag comes first
-        steps = jnp.arange(2 * max_length + 1 + start)
-        ends = lengths[:, None] + start  # step of the delimiter
         empty = 0.5 if keras else 0.0
-
-        shown = (steps >= start) & (steps < ends)
-        asked = (steps > ends) & (steps <= ends + lengths[:, None])
-        vectors = bits[:, jnp.clip(steps - start, 0, max_length - 1)]
-        channels = jnp.where(shown[..., None], vectors, empty)
-        answer_index = jnp.clip(steps - ends - 1, 0, max_length - 1)[..., None]
-        targets = jnp.where(
-            asked[..., None], jnp.take_along_axis(bits, answer_index, axis=1), empty
+        bits = jax.random.bernoulli(key, 0.5, (*lengths.shape, max_length, self.num_bits))
+        bits = bits.astype(jnp.float32)
+        steps = jnp.broadcast_to(
+            jnp.arange(2 * max_length + 1 + start), (*lengths.shape, 2 * max_length + 1 + start)
         )
+        end = lengths[:, None] + start  # step of the delimiter
 
-        delimiter = (steps == ends)[..., None]
-        if not keras:
-            inputs = jnp.concatenate([channels, delimiter.astype(jnp.float32)], axis=-1)
-            return Batch(inputs, targets, asked)
-        begin = jnp.broadcast_to((steps == 0)[:, None], delimiter.shape)
-        inputs = jnp.concatenate([channels, jnp.full((*asked.shape, 2), empty)], axis=-1)
-        # A flag stands alone: its step, and every step of the sequence, has no 0.5 in it.
-        clean = (steps <= ends)[..., None]
-        flags = jnp.concatenate([jnp.zeros_like(channels), begin, delimiter], axis=-1)
-        inputs = jnp.where(clean & ~shown[..., None], flags, inputs)
-        inputs = inputs.at[..., self.num_bits :].set(
-            jnp.where(clean, flags[..., self.num_bits :], inputs[..., self.num_bits :])
+        def vectors(indices: jax.Array) -> jax.Array:
+            indices = jnp.clip(indices, 0, max_length - 1)
+            return jnp.take_along_axis(bits, indices[..., None], axis=1)
+
+        shown = (steps >= start) & (steps < end)
+        flags = [steps == 0, steps == end] if keras else [steps == end]
+        inputs = jnp.concatenate(
+            [
+                jnp.where(shown[..., None], vectors(steps - start), 0.0),
+                jnp.stack(flags, axis=-1).astype(jnp.float32),
+            ],
+            axis=-1,
         )
+        inputs = jnp.where((steps <= end)[..., None], inputs, empty)
+        asked = (steps > end) & (steps <= end + lengths[:, None])
+        targets = jnp.where(asked[..., None], vectors(steps - end - 1), empty)
         return Batch(inputs, targets, asked)

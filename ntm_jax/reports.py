@@ -1,0 +1,162 @@
+"""A finished run, loaded and shown: the tables, the JSON and the pictures of `eval.py`."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from ntm_jax import config as configs
+from ntm_jax import models, runs
+from ntm_jax.checkpoints import CheckpointError, Checkpoints
+from ntm_jax.evaluation import Accuracy, Result
+from ntm_jax.tasks.copy import Copy
+
+__all__ = ["Trained", "as_json", "load_run", "save_plots", "step_table", "table"]
+
+# The longest sequence whose memory use is drawn: beyond it single steps cannot be told apart.
+_DRAWN_LENGTH = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained model with what is needed to judge it.
+
+    Attributes:
+      model: from inputs to logits.
+      params: its parameters.
+      task: what it was trained on.
+      task_name: as the config says.
+      model_name: as the config says.
+      num_slots: slots of its memory, or None for a model without one.
+      checkpoint: where the parameters came from.
+    """
+
+    model: nn.Module
+    params: Any
+    task: Copy
+    task_name: str
+    model_name: str
+    num_slots: int | None
+    checkpoint: Path
+
+    @property
+    def num_params(self) -> int:
+        """Number of parameters."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.params))
+
+
+def load_run(workdir: Path, num_slots: int | None = None) -> Trained:
+    """The newest checkpoint of a run folder, ready to evaluate.
+
+    Args:
+      workdir: the run folder.
+      num_slots: another size of the memory than the run's; parameters do not depend on it.
+
+    Raises:
+      RunError: not a run folder.
+      ConfigError: the stored config cannot be run, or there is no memory to enlarge.
+      CheckpointError: no checkpoint, or one that cannot be read.
+    """
+    config = runs.load_config(workdir)
+    configs.validate(config)
+    model, task = configs.make_model(config, num_slots), configs.make_task(config)
+    checkpoints = Checkpoints(workdir)
+    step = checkpoints.latest_step()
+    if step is None:
+        raise CheckpointError(f"{workdir}: expected a checkpoint, got none yet")
+    inputs = jax.ShapeDtypeStruct((1, 1, task.input_features), np.float32)
+    # The shapes that were trained: those of learned slots differ from an enlarged memory's.
+    shapes = jax.eval_shape(configs.make_model(config).init, jax.random.key(0), inputs)
+    params, _ = checkpoints.restore(step, shapes["params"])
+    return Trained(
+        model=model,
+        params=params,
+        task=task,
+        task_name=config.task.name,
+        model_name=config.model.name,
+        num_slots=num_slots or config.model.get("num_slots"),
+        checkpoint=checkpoints.path(step),
+    )
+
+
+def table(results: Sequence[Result]) -> str:
+    """The results as aligned text."""
+    lines = [f"{'length':>7}{'bit errors':>13}{'bit accuracy':>15}{'perfect':>10}{'sequences':>12}"]
+    lines.append(f"{'':>7}{'per sequence':>13}{'':>15}{'sequences':>10}")
+    for result in results:
+        lines.append(
+            f"{result.length:>7}{result.bit_errors_per_sequence:>13.4g}"
+            f"{result.bit_accuracy:>15.4%}{result.perfect_sequences:>10.2%}{result.sequences:>12}"
+        )
+    return "\n".join(lines)
+
+
+def step_table(length: int, accuracy: Accuracy) -> str:
+    """Bit accuracy of one length by time step and by bit, as text."""
+
+    def rows(values: np.ndarray) -> str:
+        shown = [f"{value:7.2%}" for value in values]
+        return "\n".join("  " + " ".join(shown[i : i + 10]) for i in range(0, len(shown), 10))
+
+    return (
+        f"length {length}, bit accuracy by time step of the answer:\n{rows(accuracy.by_step)}\n"
+        f"length {length}, bit accuracy by bit:\n{rows(accuracy.by_bit)}"
+    )
+
+
+def as_json(trained: Trained, results: Sequence[Result]) -> dict[str, Any]:
+    """The results with what they are results of, ready for a file."""
+    return {
+        "task": trained.task_name,
+        "model": trained.model_name,
+        "num_params": trained.num_params,
+        "slots": trained.num_slots,
+        "checkpoint": str(trained.checkpoint),
+        "results": [result._asdict() for result in results],
+    }
+
+
+def save_plots(trained: Trained, lengths: Sequence[int], directory: Path, seed: int) -> list[Path]:
+    """Draws the paper's figures 4 and 6: copies of each length, and how the memory is used.
+
+    Args:
+      trained: the model.
+      lengths: one copy each.
+      directory: made if it is not there.
+      seed: of the sequences drawn.
+
+    Returns:
+      The files written; a model without a memory has no picture of its use.
+
+    Raises:
+      OSError: the folder cannot be written to.
+    """
+    from ntm_jax import plots  # matplotlib is an extra, and slow to import
+
+    directory.mkdir(parents=True, exist_ok=True)
+    of = f"{trained.task_name}, {trained.model_name}"
+    examples = {}
+    for length in lengths:
+        batch = trained.task.sample_length(_drawing_key(seed, length), 1, length)
+        logits = trained.model.apply({"params": trained.params}, batch.inputs)
+        outputs = jax.nn.sigmoid(logits[0, -length:])
+        examples[length] = np.asarray(batch.targets[0, -length:]), np.asarray(outputs)
+    figures = {"copies.png": plots.copies(examples, f"Targets and outputs: {of}")}
+    if trained.num_slots is not None:
+        length = max((n for n in lengths if n <= _DRAWN_LENGTH), default=min(lengths))
+        batch = trained.task.sample_length(_drawing_key(seed, length), 1, length)
+        logits, step = models.trace(trained.model, trained.params, batch.inputs[0])
+        figures["memory_use.png"] = plots.memory_use(
+            batch.inputs[0], jax.nn.sigmoid(logits), step, f"Memory use at length {length}: {of}"
+        )
+    for name, figure in figures.items():
+        figure.savefig(directory / name)
+    return [directory / name for name in figures]
+
+
+def _drawing_key(seed: int, length: int) -> jax.Array:
+    return jax.random.fold_in(jax.random.key(seed), length)

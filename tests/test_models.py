@@ -1,0 +1,565 @@
+import functools
+
+import drawing
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+
+from ntm_jax import cell as cell_module
+from ntm_jax import models
+from ntm_jax.cell import NTMCell
+from ntm_jax.controllers import LSTM, FeedForward, Stack
+from ntm_jax.models import NTM, Recurrent
+
+BATCH, STEPS, INPUTS, FEATURES, SLOTS, WIDTH = 2, 5, 4, 3, 5, 2
+
+# The same sums in another order, a few steps long.
+ROUNDING = {"rtol": 1e-5, "atol": 1e-5}
+
+
+def _cell(controller=None, **options):
+    options = {"num_slots": SLOTS, "slot_width": WIDTH, "num_read_heads": 2} | options
+    return NTMCell(FEATURES, controller or LSTM(3), **options)
+
+
+def _inputs(*shape, seed=0):
+    return jnp.asarray(drawing.normal(seed, *(shape or (BATCH, STEPS, INPUTS))))
+
+
+def _state(batch=(BATCH,), **options):
+    return drawing.busy_state(_cell(**options), batch, INPUTS)
+
+
+@functools.cache
+def _params(**options):
+    return drawing.parameters(NTM(_cell(**options)), _inputs())
+
+
+def _runner(model):
+    def run(params, inputs, mask=None, carry=None):
+        return model.apply({"params": params}, inputs, mask, carry, return_carry=True)
+
+    return jax.jit(run)
+
+
+@functools.cache
+def _ntm():
+    """The runner that most tests share, so that a shape is compiled once."""
+    return _runner(NTM(_cell()))
+
+
+def _assert_close(got, want, **tolerance):
+    tolerance = tolerance or ROUNDING
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), got, want)
+
+
+def _assert_same(got, want):
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
+def _count(model, input_features):
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 2, input_features)))
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
+
+
+# The sequence as a whole.
+
+
+@pytest.mark.parametrize(
+    ("controller", "oracle"), [(FeedForward((3,)), "feed_forward"), (LSTM(3), "lstm")]
+)
+def test_a_sequence_is_that_of_the_oracle(controller, oracle):
+    cell = _cell(controller, num_write_heads=2, max_shift=2)
+    inputs, state = _inputs(STEPS, INPUTS), drawing.busy_state(cell, (), INPUTS)
+    params = drawing.parameters(NTM(cell), inputs)
+    want, wanted_outputs = reference.sequence(
+        reference.float64(params["cell"]),
+        reference.float64(tuple(state)),
+        np.asarray(inputs),
+        controller=getattr(reference, oracle),
+        slot_width=WIDTH,
+        max_shift=2,
+    )
+    # In float64, so that nothing but a different equation can make a difference.
+    with jax.enable_x64(True):
+        params, inputs, state = jax.tree.map(
+            lambda leaf: jnp.asarray(leaf, jnp.float64), (params, inputs, state)
+        )
+        got, outputs = _runner(NTM(cell))(params, inputs, None, state)
+    np.testing.assert_allclose(outputs, wanted_outputs, rtol=1e-9, atol=1e-9)
+    _assert_close(tuple(got[0]), want[0], rtol=1e-9, atol=1e-9)
+    for part, wanted in zip(got[1:], want[1:], strict=True):
+        np.testing.assert_allclose(part, np.array(wanted), rtol=1e-9, atol=1e-9)
+
+
+def test_the_scan_is_a_loop_over_the_cell_and_the_trace_shows_it():
+    cell, params, inputs = _cell(), _params(), _inputs()
+    step = jax.jit(lambda carry, x: cell.apply({"params": params["cell"]}, carry, x))
+    carry = cell.initialize_carry(jax.random.key(0), (BATCH, INPUTS))
+    carries, outputs = [], []
+    for time in range(STEPS):
+        carry, output = step(carry, inputs[:, time])
+        carries.append(carry)
+        outputs.append(output)
+    final, got = _ntm()(params, inputs)
+    _assert_close(got, jnp.stack(outputs, 1))
+    _assert_close(final, carry)
+    traced, record = jax.jit(lambda p, x: models.trace(NTM(cell), p, x))(params, inputs)
+    _assert_close(traced, got)
+    for name in ("memory", "read_weights", "write_weights", "read_vectors"):
+        want = jnp.stack([getattr(carry, name) for carry in carries], 1)
+        _assert_close(getattr(record, name), want)
+    assert record.memory.shape == (BATCH, STEPS, SLOTS, WIDTH)
+    assert record.read_weights.shape == (BATCH, STEPS, 2, SLOTS)
+    assert record.write_weights.shape == (BATCH, STEPS, 1, SLOTS)
+    assert record.interface.read.gate.shape == (BATCH, STEPS, 2)
+    assert record.interface.write.shift.shape == (BATCH, STEPS, 1, 3)
+    assert record.interface.erase.shape == (BATCH, STEPS, 1, WIDTH)
+
+
+def test_the_trace_of_one_sequence_has_time_in_front():
+    outputs, record = models.trace(NTM(_cell()), _params(), _inputs(STEPS, INPUTS))
+    assert outputs.shape == (STEPS, FEATURES)
+    assert record.memory.shape == (STEPS, SLOTS, WIDTH)
+    assert record.interface.read.key.shape == (STEPS, 2, WIDTH)
+
+
+def test_a_trace_with_a_mask_holds_the_memory_of_the_steps_that_count():
+    mask = jnp.array([[True, False, True, True, False]] * BATCH)
+    run = jax.jit(lambda p, x, m: models.trace(NTM(_cell()), p, x, m))
+    _, record = run(_params(), _inputs(), mask)
+    kept = _inputs()[:, np.array([0, 2, 3])]
+    _, want = jax.jit(lambda p, x: models.trace(NTM(_cell()), p, x))(_params(), kept)
+    _assert_close(record.memory[:, np.array([0, 2, 3])], want.memory)
+
+
+def test_jit_is_eager():
+    eager = NTM(_cell()).apply({"params": _params()}, _inputs(), return_carry=True)
+    _assert_close(_ntm()(_params(), _inputs()), eager)
+
+
+def test_flaxs_own_rnn_drives_the_cell_with_the_same_parameters():
+    rnn, params = nn.RNN(_cell(), return_carry=True), _params()
+    shapes = jax.eval_shape(nn.RNN(_cell()).init, jax.random.key(0), _inputs())["params"]
+    assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, params)
+    theirs = jax.jit(lambda p, x: rnn.apply({"params": p}, x))(params, _inputs())
+    _assert_close(_ntm()(params, _inputs()), theirs)
+
+
+def test_init_hands_out_parameters_and_nothing_else():
+    assert set(jax.eval_shape(NTM(_cell()).init, jax.random.key(0), _inputs())) == {"params"}
+
+
+def test_one_sequence_a_batch_and_a_vmap_agree():
+    params, inputs = _params(), _inputs()
+    carry, outputs = _ntm()(params, inputs)
+    for example in range(BATCH):
+        alone = _ntm()(params, inputs[example])
+        _assert_close(jax.tree.map(lambda x, i=example: x[i], (carry, outputs)), alone)
+    mapped = jax.jit(jax.vmap(_ntm(), in_axes=(None, 0)))(params, inputs)
+    _assert_close(mapped, (carry, outputs))
+
+
+def test_outputs_come_alone_unless_the_carry_is_asked_for():
+    outputs = jax.jit(lambda p, x: NTM(_cell()).apply({"params": p}, x))(_params(), _inputs())
+    _assert_close(outputs, _ntm()(_params(), _inputs())[1])
+
+
+def test_a_stream_in_pieces_is_the_stream_at_once():
+    params, inputs = _params(), _inputs()
+    carry, outputs = _ntm()(params, inputs)
+    middle, first = _ntm()(params, inputs[:, :2])
+    final, second = _ntm()(params, inputs[:, 2:], None, middle)
+    _assert_close(jnp.concatenate([first, second], 1), outputs)
+    _assert_close(final, carry)
+
+
+def test_an_initial_carry_takes_the_place_of_the_models_own():
+    cell, params = _cell(), _params()
+    own = cell.initialize_carry(jax.random.key(0), (BATCH, INPUTS))
+    _assert_close(_ntm()(params, _inputs(), None, own), _ntm()(params, _inputs()))
+    other = _ntm()(params, _inputs(), None, _state())[1]
+    assert (np.abs(other - _ntm()(params, _inputs())[1]) > 1e-3).any()
+
+
+def test_a_random_start_is_drawn_once_and_is_the_same_in_every_call_and_example():
+    model = NTM(_cell(memory_init=nn.initializers.normal(1.0)))
+    run, nothing = _runner(model), jnp.zeros((BATCH, STEPS), bool)
+    first, _ = run(_params(), _inputs(), nothing)
+    again, _ = run(_params(), _inputs(seed=1), nothing)
+    _assert_same(first, again)
+    np.testing.assert_array_equal(first.memory[0], first.memory[1])
+    assert np.std(first.memory) > 0.3
+
+
+# Masks.
+
+
+def test_a_masked_step_leaves_every_part_of_the_carry_bit_for_bit_and_outputs_zero():
+    state = _state()
+    final, outputs = _ntm()(_params(), _inputs(), jnp.zeros((BATCH, STEPS), bool), state)
+    _assert_same(final, state)
+    np.testing.assert_array_equal(outputs, 0.0)
+
+
+def test_a_mask_is_for_each_example_its_own():
+    state, mask = _state(), jnp.array([[True] * STEPS, [False] * STEPS])
+    final, outputs = _ntm()(_params(), _inputs(), mask, state)
+    full, wanted = _ntm()(_params(), _inputs(), None, state)
+    _assert_close(
+        jax.tree.map(lambda x: x[0], (final, outputs)), jax.tree.map(lambda x: x[0], (full, wanted))
+    )
+    _assert_same(jax.tree.map(lambda x: x[1], final), jax.tree.map(lambda x: x[1], state))
+
+
+def test_masked_steps_in_the_middle_are_steps_that_never_were():
+    steps = np.array([[0, 2, 4], [1, 2, 3]])
+    mask = np.zeros((BATCH, STEPS), bool)
+    np.put_along_axis(mask, steps, True, 1)
+    inputs, state = _inputs(), _state()
+    final, outputs = _ntm()(_params(), inputs, mask, state)
+    short = np.take_along_axis(np.asarray(inputs), steps[..., None], 1)
+    want, wanted_outputs = _ntm()(_params(), short, None, state)
+    _assert_close(final, want)
+    _assert_close(np.take_along_axis(np.asarray(outputs), steps[..., None], 1), wanted_outputs)
+    np.testing.assert_array_equal(outputs[~mask], 0.0)
+
+
+def test_a_mask_that_leaves_nothing_out_is_no_mask():
+    got = _ntm()(_params(), _inputs(), jnp.ones((BATCH, STEPS), bool), _state())
+    _assert_close(got, _ntm()(_params(), _inputs(), None, _state()))
+
+
+def test_padding_under_the_mask_changes_nothing():
+    inputs = _inputs()
+    padded = jnp.concatenate([inputs, 9.0 * _inputs(BATCH, 3, INPUTS, seed=5)], axis=1)
+    mask = jnp.arange(STEPS + 3)[None] < jnp.full((BATCH, 1), STEPS)
+    final, outputs = _ntm()(_params(), padded, mask)
+    want, wanted_outputs = _ntm()(_params(), inputs)
+    _assert_close(final, want)
+    _assert_close(outputs[:, :STEPS], wanted_outputs)
+    np.testing.assert_array_equal(outputs[:, STEPS:], 0.0)
+
+
+@pytest.mark.parametrize("garbage", [0.0, -1e3, 1e30])
+def test_what_stands_under_the_mask_does_not_matter_and_gets_no_gradient(garbage):
+    mask = jnp.array([[True, False, True, True, False], [False, True, True, False, True]])
+    inputs = _inputs()
+    other = jnp.where(mask[..., None], inputs, garbage)
+    _assert_same(_ntm()(_params(), other, mask), _ntm()(_params(), inputs, mask))
+    gradients = _gradients()(_params(), other, mask)
+    _assert_close(gradients[0], _gradients()(_params(), inputs, mask)[0])
+    np.testing.assert_array_equal(gradients[1][~mask], 0.0)
+
+
+@functools.cache
+def _gradients(unroll=1, remat=False):
+    model = NTM(_cell(), unroll=unroll, remat=remat)
+
+    def squared(params, inputs, mask):
+        return jnp.sum(model.apply({"params": params}, inputs, mask) ** 2)
+
+    return jax.jit(jax.grad(squared, argnums=(0, 1)))
+
+
+@pytest.mark.parametrize(("unroll", "remat"), [(2, False), (STEPS, False), (1, True), (2, True)])
+def test_unroll_and_remat_change_neither_numbers_nor_gradients(unroll, remat):
+    mask = jnp.array([[True, False, True, True, False], [False, True, True, False, True]])
+    run = _runner(NTM(_cell(), unroll=unroll, remat=remat))
+    _assert_close(run(_params(), _inputs(), mask), _ntm()(_params(), _inputs(), mask))
+    got = _gradients(unroll, remat)(_params(), _inputs(), mask)
+    _assert_close(got, _gradients()(_params(), _inputs(), mask), rtol=1e-4, atol=1e-5)
+
+
+# Starts that are learned, and memories that grow.
+
+
+def _start(model, params, inputs=None):
+    """The state before the first step: that after steps that are all masked."""
+    inputs = _inputs() if inputs is None else inputs
+    return _runner(model)(params, inputs, jnp.zeros(inputs.shape[:-1], bool))[0]
+
+
+def test_a_larger_memory_takes_the_same_parameters():
+    small, large = NTM(_cell()), NTM(_cell(num_slots=40))
+    shapes = [
+        jax.tree.map(jnp.shape, jax.eval_shape(model.init, jax.random.key(0), _inputs())["params"])
+        for model in (small, large)
+    ]
+    assert shapes[0] == shapes[1]
+    final, outputs = _runner(large)(_params(), _inputs())
+    assert final.memory.shape == (BATCH, 40, WIDTH)
+    assert drawing.all_finite((final, outputs))
+
+
+@functools.cache
+def _learned():
+    model = NTM(_cell(), learn=("controller", "memory", "weights"))
+    return model, drawing.parameters(model, _inputs())
+
+
+def test_learned_starts_are_parameters_shared_by_the_batch():
+    model, params = _learned()
+    start = _start(model, params)
+    for example in range(BATCH):
+        np.testing.assert_array_equal(start.memory[example], params["initial_memory"])
+        for part in ("read_weights", "write_weights"):
+            want = [reference.softmax(row) for row in params[f"initial_{part}"]]
+            np.testing.assert_allclose(getattr(start, part)[example], want, atol=1e-6)
+        for leaf, name in zip(start.controller, ("controller_0", "controller_1"), strict=True):
+            np.testing.assert_array_equal(leaf[example], params[f"initial_{name}"])
+        for head in range(2):
+            want = reference.read(params["initial_memory"], start.read_weights[example, head])
+            np.testing.assert_allclose(start.read_vectors[example, head], want, atol=1e-6)
+
+
+def test_learned_starts_receive_gradients():
+    model, params = _learned()
+    grads = jax.jit(jax.grad(lambda p, x: jnp.sum(model.apply({"params": p}, x) ** 2)))(
+        params, _inputs()
+    )
+    names = ["memory", "read_weights", "write_weights", "controller_0", "controller_1"]
+    for name in names:
+        gradient = grads[f"initial_{name}"]
+        assert drawing.all_finite(gradient)
+        assert np.abs(gradient).max() > 0, name
+
+
+def test_learned_starts_begin_where_the_cell_starts():
+    model = NTM(_cell(), learn=("controller", "memory"))
+    params = jax.jit(model.init)(jax.random.key(0), _inputs())["params"]
+    own = _cell().initialize_carry(jax.random.key(0), (BATCH, INPUTS))
+    _assert_close(_start(model, params), own)
+
+
+def test_only_the_parts_asked_for_are_learned():
+    for part, names in {
+        "controller": {"initial_controller_0", "initial_controller_1"},
+        "memory": {"initial_memory"},
+        "weights": {"initial_read_weights", "initial_write_weights"},
+    }.items():
+        model = NTM(_cell(), learn=(part,))
+        shapes = jax.eval_shape(model.init, jax.random.key(0), _inputs())["params"]
+        assert set(shapes) == {"cell"} | names
+
+
+def test_further_slots_of_a_learned_start_begin_as_the_cell_says_with_no_weight():
+    model, params = _learned()
+    large = NTM(_cell(num_slots=8), learn=model.learn)
+    start, usual = _start(large, params), _start(model, params)
+    for example in range(BATCH):
+        np.testing.assert_array_equal(start.memory[example, :SLOTS], params["initial_memory"])
+        np.testing.assert_array_equal(start.memory[example, SLOTS:], np.float32(1e-6))
+    for part in ("read_weights", "write_weights"):
+        got = getattr(start, part)
+        np.testing.assert_allclose(got[..., :SLOTS], getattr(usual, part), atol=1e-6)
+        np.testing.assert_array_equal(got[..., SLOTS:], 0.0)
+    assert drawing.all_finite(_runner(large)(params, _inputs()))
+
+
+def test_a_part_that_cannot_be_learned_is_refused_by_name():
+    model = NTM(_cell(), learn=("memory", "heads"))
+    with pytest.raises(ValueError, match=r"learn: expected .*'controller'.*got \['heads'\]"):
+        jax.eval_shape(model.init, jax.random.key(0), _inputs())
+
+
+# Where NaN would enter.
+
+NOWHERE = jnp.zeros((BATCH, 2, SLOTS))
+POINTS = {
+    "the cell's own start": ({}, {}),
+    "zero memory": ({}, {"memory": jnp.zeros((BATCH, SLOTS, WIDTH))}),
+    "constant memory": ({}, {"memory": jnp.ones((BATCH, SLOTS, WIDTH))}),
+    "weights that are all zero": ({}, {"read_weights": NOWHERE, "write_weights": NOWHERE[:, :1]}),
+    "strength 10000": ({"strength": 1e4, "gate": 0.0}, {}),
+    "strength 10000, content alone": ({"strength": 1e4, "gate": 1e3}, {}),
+    "sharpness 1000": ({"sharpness": 1e3, "gate": 0.0}, {}),
+    "sharpness 1000, previous alone": ({"sharpness": 1e3, "gate": -1e3}, {}),
+    "one-hot shift": ({"shift": 1e4, "gate": -1e3}, {}),
+    "all of them": ({"strength": 1e4, "gate": -1e3, "sharpness": 1e3, "shift": 1e4}, {}),
+    "all of them, zero memory": (
+        {"strength": 1e4, "gate": 0.0, "sharpness": 1e3},
+        {"memory": jnp.zeros((BATCH, SLOTS, WIDTH))},
+    ),
+}
+
+
+@functools.cache
+def _values_and_gradients():
+    model = NTM(_cell())
+
+    def squared(params, inputs, carry):
+        final, outputs = model.apply({"params": params}, inputs, None, carry, return_carry=True)
+        return jnp.sum(outputs**2), (final, outputs)
+
+    return jax.jit(jax.value_and_grad(squared, argnums=(0, 1, 2), has_aux=True))
+
+
+@pytest.mark.parametrize("kernel", [0.0, 1.0], ids=["heads say their bias", "heads say anything"])
+@pytest.mark.parametrize("point", POINTS)
+def test_degenerate_points_are_finite_through_a_sequence_and_its_gradient(point, kernel):
+    biases, parts = POINTS[point]
+    params = jax.tree.map(lambda leaf: leaf, _params())
+    bias = cell_module.heads.interface_bias(2, 1, WIDTH, 1, **biases)
+    params["cell"]["interface"] = {
+        "kernel": kernel * params["cell"]["interface"]["kernel"],
+        "bias": jnp.asarray(bias),
+    }
+    carry = _cell().initialize_carry(jax.random.key(0), (BATCH, INPUTS))._replace(**parts)
+    assert drawing.all_finite(_values_and_gradients()(params, _inputs(), carry))
+
+
+@pytest.mark.parametrize("size", [0.0, 1e4, 1e8])
+def test_inputs_of_any_size_are_finite_through_a_sequence_and_its_gradient(size):
+    carry = _cell().initialize_carry(jax.random.key(0), (BATCH, INPUTS))
+    assert drawing.all_finite(_values_and_gradients()(_params(), size * _inputs(), carry))
+
+
+# Options of the cell, through the scan.
+
+
+def test_dropout_is_active_only_with_its_key_and_anew_at_every_step():
+    model = Recurrent(FeedForward((50,), dropout_rate=0.5))
+    same = jnp.ones((STEPS, INPUTS))
+    params = drawing.parameters(model, same)
+    quiet = model.apply({"params": params}, same)
+    np.testing.assert_array_equal(quiet, np.broadcast_to(quiet[0], quiet.shape))
+    noisy = model.apply({"params": params}, same, rngs={"dropout": jax.random.key(0)})
+    dropped = np.asarray(noisy) == 0
+    assert len(np.unique(dropped, axis=0)) == STEPS
+
+
+def test_dropout_works_inside_the_machine():
+    model = NTM(_cell(FeedForward((8,), dropout_rate=0.5)), remat=True)
+    params = drawing.parameters(model, _inputs())
+    run = jax.jit(lambda p, x, rngs: model.apply({"params": p}, x, rngs=rngs))
+    quiet = run(params, _inputs(), {})
+    _assert_close(quiet, _runner(NTM(_cell(FeedForward((8,)))))(params, _inputs())[1])
+    noisy = [run(params, _inputs(), {"dropout": jax.random.key(seed)}) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(noisy[0], noisy[1])
+    assert (noisy[0] != noisy[2]).any()
+    assert (noisy[0] != quiet).any()
+
+
+def test_bfloat16_goes_through_the_scan_with_the_memory_in_float32():
+    model = NTM(_cell(LSTM(3, dtype=jnp.bfloat16), dtype=jnp.bfloat16))
+    mask = jnp.arange(STEPS) < jnp.array([[STEPS], [2]])
+    final, outputs = _runner(model)(_params(), _inputs(), mask)
+    assert outputs.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves(final)} == {jnp.dtype("float32")}
+    want = _ntm()(_params(), _inputs(), mask)[1]
+    # Eight bits a number, compounded over five steps of outputs of size 1 to 3.
+    np.testing.assert_allclose(outputs.astype(jnp.float32), want, atol=0.3)
+
+
+# Any other cell, and the baselines.
+
+
+def test_the_same_harness_drives_an_lstm_as_flax_does():
+    cell = nn.OptimizedLSTMCell(3)
+    params = drawing.parameters(Recurrent(cell), _inputs())
+    lengths = jnp.array([STEPS, 2])
+    mask = jnp.arange(STEPS) < lengths[:, None]
+    carry, outputs = _runner(Recurrent(cell))(params, _inputs(), mask)
+    rnn = nn.RNN(cell, return_carry=True)
+    run = jax.jit(lambda p, x: rnn.apply({"params": p}, x, seq_lengths=lengths))
+    want, wanted_outputs = run(params, _inputs())
+    _assert_close(carry, want)
+    _assert_close(outputs, jnp.where(mask[..., None], wanted_outputs, 0.0))
+
+
+def test_a_learned_carry_is_a_set_of_parameters_with_gradients():
+    model = models.skip_lstm(FEATURES, hidden_size=2, num_layers=2)
+    params = drawing.parameters(model, _inputs())
+    initial = [name for name in params if name.startswith("initial_carry")]
+    assert len(initial) == 2 * 2
+    grads = jax.jit(jax.grad(lambda p, x: jnp.sum(model.apply({"params": p}, x) ** 2)))(
+        params, _inputs()
+    )
+    assert all(np.abs(grads[name]).max() > 0 for name in initial)
+
+
+def test_dense_sees_every_step_alone():
+    model = models.dense(FEATURES)
+    params = drawing.parameters(model, _inputs())
+    _, outputs = _runner(model)(params, _inputs())
+    want = [[reference.dense(x, params["output"]) for x in row] for row in np.asarray(_inputs())]
+    np.testing.assert_allclose(outputs, want, **ROUNDING)
+
+
+def test_keras_lstm_has_the_last_cells_h_as_its_logits():
+    model = models.keras_lstm(FEATURES, (4,))
+    params = drawing.parameters(model, _inputs())
+    carry, outputs = _runner(model)(params, 100.0 * _inputs())
+    np.testing.assert_array_equal(outputs[:, -1], carry[-1][1])
+    assert (np.abs(outputs) <= 1).all()
+
+
+NTM_KERAS = {"features": 8, "output_from_reads": False}
+
+
+@pytest.mark.parametrize(
+    ("model", "input_features", "expected"),
+    [
+        (NTM(NTMCell(controller=FeedForward(()), **NTM_KERAS)), 10, 3_100),
+        (NTM(NTMCell(controller=FeedForward((150,)), **NTM_KERAS)), 10, 19_750),
+        (models.keras_lstm(), 10, 807_200),
+        (models.dense(), 10, 88),
+        (models.skip_lstm(), 10, 1_352_969),
+        (models.skip_lstm(7, 512), 8, 5_312_007),
+        (models.skip_lstm(6, 256), 8, 1_344_518),
+        (models.skip_lstm(1, 128), 1, 331_905),
+    ],
+    ids=[
+        "ntm_keras dense",
+        "ntm_keras double_dense",
+        "ntm_keras lstm",
+        "ntm_keras stateless",
+        "table 3 copy",
+        "table 3 repeat copy",
+        "table 3 recall",
+        "table 3 n-grams",
+    ],
+)
+def test_published_networks_have_the_published_number_of_parameters(
+    model, input_features, expected
+):
+    assert _count(model, input_features) == expected
+
+
+@pytest.mark.parametrize(("a", "b", "h"), [(10, 9, 256), (8, 7, 512), (8, 6, 256), (1, 1, 128)])
+def test_the_skip_lstm_counts_as_its_docstring_says(a, b, h):
+    expected = 4 * h * (a + h + 1) + 8 * h * (a + 2 * h + 1) + b * (3 * h + 1) + 6 * h
+    assert _count(models.skip_lstm(b, h), a) == expected
+
+
+# What does not fit.
+
+
+@pytest.mark.parametrize("shape", [(INPUTS,), ()])
+def test_inputs_without_a_time_axis_are_refused(shape):
+    with pytest.raises(ValueError, match=r"inputs: expected \[B, T, I\] or \[T, I\], got shape"):
+        NTM(_cell()).apply({"params": _params()}, jnp.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(STEPS,), (BATCH, STEPS + 1), (BATCH, 1), (BATCH, STEPS, 1)])
+def test_a_mask_of_another_shape_is_refused_with_both_shapes(shape):
+    with pytest.raises(ValueError, match=r"mask: expected shape \(2, 5\), got \(") as error:
+        NTM(_cell()).apply({"params": _params()}, _inputs(), jnp.ones(shape, bool))
+    assert str(shape) in str(error.value)
+
+
+def test_a_carry_of_another_batch_is_refused():
+    with pytest.raises((ValueError, TypeError, AssertionError), match="3"):
+        _ntm()(_params(), _inputs(), None, _state((3,)))
+
+
+def test_a_stack_may_hold_a_machine_between_other_cells():
+    model = Recurrent(Stack([LSTM(3), _cell()]), features=2)
+    params = drawing.parameters(model, _inputs())
+    carry, outputs = _runner(model)(params, _inputs())
+    assert outputs.shape == (BATCH, STEPS, 2)
+    assert drawing.all_finite((carry, outputs))
