@@ -112,6 +112,6 @@ class Updates:
         )
         params = optax.apply_updates(state.params, change)
         measured = Measured(
-            loss, bits, optax.global_norm(gradient), optimizer_state.notfinite_count
+            loss, bits, optax.tree.norm(gradient), optimizer_state.notfinite_count
         )
         return TrainState(params, optimizer_state, state.step + 1), measured

@@ -56,9 +56,11 @@ def _bits_shown(form, inputs, num_bits):
 @functools.cache
 def _samples(form, min_length=1, max_length=4, num_bits=2, count=256):
     task = Copy(min_length, max_length, num_bits, form)
-    return jax.tree.map(
-        np.asarray, jax.jit(task.sample, static_argnums=1)(jax.random.key(0), count)
-    )
+    return _arrays(jax.jit(task.sample, static_argnums=1), jax.random.key(0), count)
+
+
+def _arrays(sample, *arguments):
+    return jax.tree.map(np.asarray, sample(*arguments))
 
 
 @either_format

@@ -48,6 +48,17 @@ def test_bit_errors_count_the_wrong_bits_of_every_sequence(data):
     assert got.dtype == jnp.float32
 
 
+@hypothesis.given(st.data())
+def test_bits_per_sequence_is_the_cost_in_bits_over_the_batch(data):
+    shape = data.draw(SHAPES)
+    logits, targets = data.draw(drawing.reals(*shape)), data.draw(drawing.units(*shape))
+    mask = data.draw(drawing.units(*shape[:2])) > 0.5
+    got = jax.jit(losses.bits_per_sequence)(logits, targets, mask)
+    scored = mask.sum() * shape[2]
+    want = _by_hand(logits, targets, mask) * scored / shape[0] / math.log(2)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
 def test_unweighted_steps_have_no_say_and_no_gradient():
     logits, targets = drawing.normal(0, 2, 4, 3), np.ones((2, 4, 3), np.float32)
     weights = np.float32([[0, 1, 1, 0], [1, 0, 0, 0]])
@@ -100,6 +111,8 @@ def test_a_logit_that_is_not_a_number_is_wrong_and_even_odds_count_as_zero():
         (losses.bit_cross_entropy, [(2, 3, 4), (2, 3, 1), (2, 3)]),
         (losses.bit_cross_entropy, [(2, 3, 4), (2, 3, 4), (3, 2)]),
         (losses.bit_cross_entropy, [(1, 3, 4), (1, 3, 4), (1, 3, 1)]),
+        (losses.bits_per_sequence, [(2, 3, 4), (2, 3, 1), (2, 3)]),
+        (losses.bits_per_sequence, [(1, 3, 4), (1, 3, 4), (1, 3, 1)]),
         (losses.bit_errors, [(2, 3, 4), (2, 1, 4), (2, 3)]),
         (losses.bit_errors, [(2, 3, 4), (2, 3, 4), (3,)]),
         (losses.bit_errors, [(2, 3, 4), (2, 3, 4), (2, 1)]),

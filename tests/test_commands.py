@@ -1,0 +1,160 @@
+"""The two commands of the README, as processes, on the shipped config shrunk by flags."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TINY = [
+    "--config.num_steps=6",
+    "--config.batch_size=4",
+    "--config.log_every=2",
+    "--config.eval_every=4",
+    "--config.checkpoint_every=4",
+    "--config.eval_lengths=(2,5)",
+    "--config.eval_sequences=8",
+    "--config.task.max_length=3",
+    "--config.model.num_slots=8",
+    "--config.model.hidden_sizes=(8,)",
+]
+
+
+def command(cwd, script, *arguments, config=None):
+    config = [f"--config={ROOT / 'configs' / config}"] if config else []
+    # 80 columns, as without a terminal, and nothing of JAX's own settings.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+    return subprocess.run(
+        [sys.executable, ROOT / script, *config, *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    cwd = tmp_path_factory.mktemp("user")
+    done = command(cwd, "train.py", *TINY, config="copy_ntm.py")
+    return cwd, done
+
+
+def test_train_makes_a_run_named_as_the_config_and_says_how_it_went(trained):
+    cwd, done = trained
+    assert done.returncode == 0, done.stderr
+    assert (cwd / "runs" / "copy_ntm" / "summary.json").exists()
+    assert "all updates done, not solved: 6 updates" in done.stdout
+    assert "bit errors by length  2:" in done.stdout
+    assert done.stderr == ""
+
+
+def test_eval_finds_the_newest_run_and_writes_table_json_and_pictures(trained):
+    cwd, _ = trained
+    done = command(
+        cwd,
+        "eval.py",
+        *("--lengths", "3,20", "--slots", "16", "--sequences", "4", "--per_step"),
+        *("--json", "out.json", "--plots", "pictures"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "runs/copy_ntm/checkpoints/6: copy, ntm" in done.stdout
+    assert "length 3, bit accuracy by time step" in done.stdout
+    assert "warning: length 20 needs 20 slots, the memory has 16" in done.stderr
+    result = json.loads((cwd / "out.json").read_text())
+    assert list(result) == ["task", "model", "num_params", "slots", "checkpoint", "results"]
+    assert (result["task"], result["model"], result["slots"]) == ("copy", "ntm", 16)
+    assert [list(line) for line in result["results"]] == [
+        ["length", "sequences", "bit_errors_per_sequence", "bit_accuracy", "perfect_sequences"]
+    ] * 2
+    assert [line["length"] for line in result["results"]] == [3, 20]
+    for name in ("copies.png", "memory_use.png"):
+        assert (cwd / "pictures" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_command_again_says_that_all_is_done(trained):
+    cwd, _ = trained
+    done = command(cwd, "train.py", *TINY, config="copy_ntm.py")
+    assert done.returncode == 0, done.stderr
+    assert "resumed after 6 updates" in done.stdout
+    assert "all updates done" in done.stdout
+
+
+def test_another_config_in_the_folder_is_refused(trained):
+    cwd, _ = trained
+    done = command(cwd, "train.py", *TINY, "--config.seed=5", config="copy_ntm.py")
+    assert done.returncode == 1
+    assert "seed: 0 there, 5 now" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("value", ["0", "ten", "-3", "10,,20", ""])
+def test_a_length_that_is_none_is_refused(tmp_path, value):
+    done = command(tmp_path, "eval.py", f"--lengths={value}")
+    assert done.returncode == 1
+    assert done.stderr.startswith("eval.py: --lengths: expected whole numbers greater than 0, got")
+    assert done.stderr.count("\n") == 1
+
+
+def test_eval_without_a_run_says_how_to_get_one(tmp_path):
+    done = command(tmp_path, "eval.py")
+    assert done.returncode == 1
+    assert "train one with `python train.py --config=configs/copy_ntm.py`" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--config.lerning_rate=3e-4", ["lerning_rate", "learning_rate"]),
+        ("--config.model.num_slot=3", ["num_slot", "num_slots"]),
+        ("--config.batch_size=big", ["batch_size", "big"]),
+        ("--config.optimizer=sgd", ["optimizer: expected one of ('adam', 'graves_rmsprop')"]),
+        ("--config.batch_size=0", ["batch_size: expected greater than 0, got 0"]),
+        ("extra", ["expected flags alone, got extra"]),
+    ],
+)
+def test_a_mistake_on_the_command_line_fails_at_once_and_is_named(tmp_path, flag, said):
+    done = command(tmp_path, "train.py", flag, config="copy_ntm.py")
+    assert done.returncode not in (0, None)
+    for words in said:
+        assert words in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = command(tmp_path, "train.py", "--workdir=file/run", config="copy_ntm.py")
+    assert done.returncode == 1
+    assert "file/run" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_saves_and_the_same_command_resumes(tmp_path):
+    arguments = [*TINY, "--config.num_steps=100000", f"--config={ROOT / 'configs/copy_ntm.py'}"]
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "train.py", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    metrics = tmp_path / "runs/copy_ntm/metrics.jsonl"
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and '"training"' not in (
+        metrics.read_text() if metrics.exists() else ""
+    ):
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "interrupted by SIGINT; the same command resumes" in out
+    step = int(max((tmp_path / "runs/copy_ntm/checkpoints").iterdir()).name.split(".")[0])
+    assert step > 0

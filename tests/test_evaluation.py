@@ -1,0 +1,77 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import tiny_config
+
+from ntm_jax import config as configs
+from ntm_jax import evaluation
+from ntm_jax.evaluation import Result
+from ntm_jax.tasks.copy import Copy
+
+
+class Oracle(nn.Module):
+    """Copies perfectly, but for the first `wrong` steps of the answer, whose bit 0 it flips."""
+
+    wrong: int = 0
+
+    def __call__(self, inputs):
+        length = (inputs.shape[1] - 1) // 2
+        bits = inputs[:, :length, :-1]
+        flips = jnp.zeros_like(bits).at[:, : self.wrong, 0].set(1.0)
+        answer = jnp.where(flips > 0, 1.0 - bits, bits)
+        before = jnp.zeros((inputs.shape[0], length + 1, bits.shape[2]))
+        return jnp.concatenate([before, 2.0 * answer - 1.0], axis=1)
+
+
+def test_a_perfect_model_is_perfect_at_every_length():
+    results = evaluation.evaluate(Oracle(), {}, Copy(), [1, 7, 30], num_sequences=5)
+    assert [r.length for r in results] == [1, 7, 30]
+    for result in results:
+        assert result == Result(result.length, 5, 0.0, 1.0, 1.0)
+
+
+def test_wrong_bits_are_counted():
+    (result,) = evaluation.evaluate(Oracle(wrong=3), {}, Copy(num_bits=4), [10], num_sequences=6)
+    assert result.bit_errors_per_sequence == 3.0
+    assert result.bit_accuracy == pytest.approx(1 - 3 / 40)
+    assert result.perfect_sequences == 0.0
+
+
+def test_wrong_bits_are_found_in_their_step_and_bit():
+    accuracy = evaluation.accuracy_by_step(Oracle(wrong=3), {}, Copy(num_bits=4), 10, 6)
+    np.testing.assert_allclose(accuracy.by_step, [0.75] * 3 + [1.0] * 7)
+    np.testing.assert_allclose(accuracy.by_bit, [0.7, 1.0, 1.0, 1.0], rtol=1e-6)
+
+
+def test_pieces_of_a_long_evaluation_add_up(monkeypatch):
+    monkeypatch.setattr(evaluation, "_CHUNK", 30)
+    sizes = [size for size, _ in evaluation._chunks(10, 8, 0)]
+    assert sizes == [3, 3, 2]
+    (result,) = evaluation.evaluate(Oracle(wrong=1), {}, Copy(), [10], num_sequences=8)
+    assert (result.sequences, result.bit_errors_per_sequence) == (8, 1.0)
+    accuracy = evaluation.accuracy_by_step(Oracle(wrong=1), {}, Copy(), 10, 8)
+    assert accuracy.by_step[0] == pytest.approx(7 / 8)
+
+
+def test_a_length_is_scored_the_same_whatever_else_is():
+    config = tiny_config()
+    model, task = configs.make_model(config), configs.make_task(config)
+    params = model.init(jax.random.key(0), jnp.zeros((1, 1, 3)))["params"]
+    alone = evaluation.evaluate(model, params, task, [4], 16)
+    among = evaluation.evaluate(model, params, task, [2, 4, 6], 16)
+    assert alone[0] == among[1]
+    assert evaluation.evaluate(model, params, task, [4], 16, seed=1) != alone
+
+
+def result(length, errors):
+    return Result(length, 256, errors, 0.0, 0.0)
+
+
+def test_solved_is_a_limit_for_trained_lengths_and_one_beyond():
+    good = [result(10, 0.01), result(20, 0.0), result(40, 0.1), result(120, 0.0)]
+    assert evaluation.is_solved(good, trained_length=20)
+    assert not evaluation.is_solved([*good, result(20, 0.02)], trained_length=20)
+    assert not evaluation.is_solved([*good, result(80, 0.11)], trained_length=20)
+    assert not evaluation.is_solved([result(10, float("nan"))], trained_length=20)

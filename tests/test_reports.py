@@ -1,0 +1,73 @@
+import jax
+import numpy as np
+import pytest
+from tiny import tiny_config
+
+from ntm_jax import config as configs
+from ntm_jax import evaluation, reports, runs
+from ntm_jax.checkpoints import CheckpointError, Checkpoints
+from ntm_jax.evaluation import Accuracy, Result
+
+
+def make_run(workdir, config):
+    """A run folder with fresh parameters, as if trained."""
+    runs.open_run(workdir, config)
+    inputs = np.zeros((1, 1, configs.make_task(config).input_features), np.float32)
+    params = configs.make_model(config).init(jax.random.key(0), inputs)["params"]
+    Checkpoints(workdir).save(3, params, {"count": np.zeros((), np.int32)})
+    return params
+
+
+def test_a_run_is_loaded_with_its_own_parameters(tmp_path):
+    params = make_run(tmp_path, tiny_config())
+    trained = reports.load_run(tmp_path)
+    assert trained.num_params == sum(leaf.size for leaf in jax.tree.leaves(params))
+    assert (trained.num_slots, trained.checkpoint.name) == (8, "3")
+    for one, other in zip(jax.tree.leaves(params), jax.tree.leaves(trained.params), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("start", ["constant", "learned"])
+def test_a_larger_memory_takes_the_trained_parameters(tmp_path, start):
+    config = tiny_config()
+    config.model.memory_start = start
+    if start == "learned":
+        config.model.weights_start = "learned"
+    make_run(tmp_path, config)
+    trained = reports.load_run(tmp_path, num_slots=32)
+    assert trained.model.cell.num_slots == 32
+    (result,) = evaluation.evaluate(trained.model, trained.params, trained.task, [20], 4)
+    assert 0 <= result.bit_accuracy <= 1
+
+
+def test_a_run_without_a_checkpoint_is_one_clear_line(tmp_path):
+    runs.open_run(tmp_path, tiny_config())
+    with pytest.raises(CheckpointError, match="expected a checkpoint, got none yet"):
+        reports.load_run(tmp_path)
+
+
+def test_slots_of_a_model_without_memory_are_refused(tmp_path):
+    make_run(tmp_path, tiny_config("dense"))
+    with pytest.raises(configs.ConfigError, match="slots: expected a model with a memory"):
+        reports.load_run(tmp_path, num_slots=16)
+
+
+def test_the_table_has_a_line_for_each_length():
+    shown = reports.table([Result(10, 256, 0.0, 1.0, 1.0), Result(120, 32, 1.5, 0.998, 0.25)])
+    lines = shown.splitlines()
+    assert lines[2].split() == ["10", "0", "100.0000%", "100.00%", "256"]
+    assert lines[3].split() == ["120", "1.5", "99.8000%", "25.00%", "32"]
+    assert len({len(line) for line in lines if line.strip()} - {len(lines[1])}) == 1
+
+
+def test_accuracy_by_step_is_shown_in_order():
+    shown = reports.step_table(2, Accuracy(np.array([1.0, 0.5]), np.array([0.25])))
+    assert shown.split("%")[0].endswith("100.00")
+    assert shown.index("50.00%") < shown.index("by bit") < shown.index("25.00%")
+
+
+def test_a_model_without_memory_has_no_picture_of_it(tmp_path):
+    make_run(tmp_path / "run", tiny_config("dense"))
+    trained = reports.load_run(tmp_path / "run")
+    written = reports.save_plots(trained, [2], tmp_path / "pictures", seed=0)
+    assert [path.name for path in written] == ["copies.png"]

@@ -1,0 +1,185 @@
+import json
+import os
+import signal
+import threading
+
+import jax
+import numpy as np
+import pytest
+from test_updates import make
+from tiny import tiny_config
+
+from ntm_jax import evaluation, reports, runs, training
+from ntm_jax.checkpoints import Checkpoints
+
+pytestmark = pytest.mark.usefixtures("optax_promotion")
+
+
+def lines(workdir):
+    """All metrics but the clock."""
+    return [
+        {name: value for name, value in line.items() if name != "seconds"}
+        for line in runs.read_metrics(workdir)
+    ]
+
+
+def stored(workdir):
+    """Every array of the newest checkpoint."""
+    checkpoints = Checkpoints(workdir)
+    step = checkpoints.latest_step()
+    state = make(tiny_config()).init()
+    return step, jax.tree.leaves(checkpoints.restore(step, state.params, state.optimizer_state))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run from beginning to end."""
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    with jax.numpy_dtype_promotion("standard"):
+        summary = training.train(tiny_config(), workdir)
+    return workdir, summary
+
+
+def test_a_run_leaves_what_it_promises(whole):
+    workdir, summary = whole
+    assert summary["stopped"] == "num_steps"
+    assert summary == json.loads((workdir / "summary.json").read_text())
+    assert summary["step"] == 12
+    assert summary["sequences"] == 48
+    assert {"jax", "flax", "optax"} <= summary["versions"].keys()
+    assert runs.load_config(workdir).to_dict() == tiny_config().to_dict()
+    steps = {kind: [] for kind in ("training", "evaluation")}
+    for line in lines(workdir):
+        steps[line["kind"]].append(line["step"])
+    assert steps == {"training": [2, 4, 6, 8, 10, 12], "evaluation": [0, 4, 8, 12]}
+    assert Checkpoints(workdir).latest_step() == 12
+    assert list(workdir.glob("events.out.tfevents.*"))
+    assert "all updates done, not solved: 12 updates" in (workdir / "train.log").read_text()
+
+
+def test_evaluation_of_the_run_is_what_training_measured(whole):
+    workdir, summary = whole
+    config = runs.load_config(workdir)
+    trained = reports.load_run(workdir)
+    results = evaluation.evaluate(
+        trained.model, trained.params, trained.task, config.eval_lengths, config.eval_sequences
+    )
+    found = {str(r.length): r.bit_errors_per_sequence for r in results}
+    assert found == summary["bit_errors_per_sequence"]
+
+
+@pytest.mark.parametrize("stop_at", [2, 4, 6])
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(whole, tmp_path, monkeypatch, stop_at):
+    """A real SIGINT, between two checkpoints or at one; then the same call again."""
+    report = training._Loop.report
+
+    def interrupt(self, state, measured, step):
+        report(self, state, measured, step)
+        if step == stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(training._Loop, "report", interrupt)
+    summary = training.train(tiny_config(), tmp_path)
+    assert (summary["stopped"], summary["step"]) == ("SIGINT", stop_at)
+    monkeypatch.undo()
+    assert training.train(tiny_config(), tmp_path)["stopped"] == "num_steps"
+    assert lines(tmp_path) == lines(whole[0])
+    (step, arrays), (whole_step, whole_arrays) = stored(tmp_path), stored(whole[0])
+    assert step == whole_step
+    for one, other in zip(arrays, whole_arrays, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_run_that_lost_its_last_steps_writes_them_again_once(whole, tmp_path, monkeypatch):
+    """A crash after metrics were written and before the next checkpoint."""
+
+    def crash(self, state, measured, step):
+        report(self, state, measured, step)
+        if step == 6:
+            raise KeyboardInterrupt
+
+    report = training._Loop.report
+    monkeypatch.setattr(training._Loop, "report", crash)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(tiny_config(), tmp_path)
+    monkeypatch.undo()
+    assert Checkpoints(tmp_path).latest_step() == 4
+    training.train(tiny_config(), tmp_path)
+    assert lines(tmp_path) == lines(whole[0])
+
+
+def test_a_finished_run_trains_no_further(whole, capsys):
+    workdir, summary = whole
+    before = lines(workdir)
+    again = training.train(tiny_config(), workdir)
+    assert again["step"] == summary["step"]
+    assert again["bit_errors_per_sequence"] == summary["bit_errors_per_sequence"]
+    assert lines(workdir) == before
+
+
+def test_another_config_in_the_folder_is_refused(whole):
+    config = tiny_config()
+    config.learning_rate = 0.1
+    with pytest.raises(runs.RunError, match=r"learning_rate: 0\.002 there, 0\.1 now"):
+        training.train(config, whole[0])
+
+
+@pytest.mark.parametrize(("wanted", "step"), [(1, 0), (2, 4)])
+def test_it_stops_once_solved_for_as_long_as_wanted(tmp_path, monkeypatch, wanted, step):
+    monkeypatch.setattr(evaluation, "is_solved", lambda results, length: True)
+    config = tiny_config()
+    config.stop_when_solved = wanted
+    summary = training.train(config, tmp_path)
+    assert (summary["stopped"], summary["step"], summary["solved"]) == ("solved", step, True)
+    assert summary["first_solved_at_step"] == 0
+    assert "solved at" in (tmp_path / "train.log").read_text()
+
+
+def test_zero_switches_early_stopping_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "is_solved", lambda results, length: True)
+    config = tiny_config()
+    config.stop_when_solved = 0
+    assert training.train(config, tmp_path)["stopped"] == "num_steps"
+
+
+def test_values_that_are_never_finite_stop_the_run_with_advice(tmp_path, monkeypatch):
+    config = tiny_config()
+    config.max_skipped = 3
+    training_sample = training.Updates._update
+
+    def poisoned(self, state, _):
+        params = jax.tree.map(lambda leaf: leaf * np.inf, state.params)
+        bad = state._replace(
+            params=jax.tree.map(
+                lambda good, worse: jax.lax.select(
+                    jax.numpy.broadcast_to(state.step >= 5, good.shape), worse, good
+                ),
+                state.params,
+                params,
+            )
+        )
+        return training_sample(self, bad, _)
+
+    monkeypatch.setattr(training.Updates, "_update", poisoned)
+    with pytest.raises(training.TrainingError) as error:
+        training.train(config, tmp_path)
+    message = str(error.value)
+    assert message.startswith("update 8: the loss or its gradient was not finite for 3 updates")
+    assert f"last good checkpoint: {tmp_path / 'checkpoints' / '4'}" in message
+    assert "learning_rate" in message
+    assert Checkpoints(tmp_path).latest_step() == 4
+
+
+def test_training_off_the_main_thread_works(tmp_path):
+    config = tiny_config()
+    config.num_steps = 2
+    found = []
+
+    def run():
+        with jax.numpy_dtype_promotion("standard"):
+            found.append(training.train(config, tmp_path)["step"])
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert found == [2]

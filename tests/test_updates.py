@@ -1,0 +1,103 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tiny import tiny_config
+
+from ntm_jax import config as configs
+from ntm_jax.updates import Updates
+
+pytestmark = pytest.mark.usefixtures("optax_promotion")
+
+
+def make(config, task=None, optimizer=None):
+    return Updates(
+        configs.make_model(config),
+        task or configs.make_task(config),
+        optimizer or configs.make_optimizer(config),
+        config.batch_size,
+        config.seed,
+    )
+
+
+def same(one, other):
+    return all(
+        np.array_equal(a, b)
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    )
+
+
+def test_many_updates_at_once_are_the_same_updates():
+    config = tiny_config()
+    together, apart = make(config), make(config)
+    state, measured = together.run(together.init(), 3)
+    other = apart.init()
+    losses = []
+    for _ in range(3):
+        other, one = apart.run(other, 1)
+        losses.append(one.loss[0])
+    assert int(state.step) == int(other.step) == 3
+    np.testing.assert_allclose(measured.loss, losses, rtol=1e-6)
+    for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(other.params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_seed_repeats_and_another_differs():
+    config = tiny_config()
+    first, again = make(config), make(config)
+    assert same(first.run(first.init(), 2), again.run(again.init(), 2))
+    config.seed = 1
+    other = make(config)
+    assert not same(first.init().params, other.init().params)
+
+
+def test_training_lowers_the_loss():
+    config = tiny_config()
+    config.learning_rate = 1e-2
+    config.task.min_length = config.task.max_length = 1
+    updates = make(config)
+    _, measured = updates.run(updates.init(), 150)
+    assert measured.loss[-20:].mean() < 0.7 * measured.loss[:5].mean()
+
+
+def test_an_update_is_skipped_and_counted_when_the_gradient_is_not_finite():
+    config = tiny_config()
+    updates = make(config)
+    state, _ = updates.run(updates.init(), 1)
+    broken = state._replace(params=jax.tree.map(lambda leaf: leaf * jnp.inf, state.params))
+    before = jax.device_get(broken)
+    after, measured = updates.run(broken, 3)
+    np.testing.assert_array_equal(measured.skipped_in_a_row, [1, 2, 3])
+    assert int(after.optimizer_state.total_notfinite) == 3
+    assert int(after.step) == 4
+    np.testing.assert_equal(jax.device_get(after.params), before.params)
+    np.testing.assert_equal(
+        jax.device_get(after.optimizer_state.inner_state), before.optimizer_state.inner_state
+    )
+
+
+def test_an_optimizer_is_not_fed_a_gradient_of_a_loss_that_is_not_finite():
+    class Broken(type(configs.make_task(tiny_config()))):
+        def sample(self, key, batch_size):
+            batch = super().sample(key, batch_size)
+            # Every other batch has a target that is not a number: finite gradients elsewhere.
+            bad = jax.random.bernoulli(key, 0.5)
+            return batch._replace(targets=jnp.where(bad, jnp.nan, batch.targets))
+
+    config = tiny_config()
+    updates = make(config, task=Broken(max_length=3, num_bits=2))
+    state, measured = updates.run(updates.init(), 20)
+    assert 0 < int(state.optimizer_state.total_notfinite) < 20
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+    bad = ~np.isfinite(measured.loss)
+    np.testing.assert_array_equal(np.asarray(measured.skipped_in_a_row) > 0, bad)
+
+
+def test_one_compilation_for_all_lengths():
+    config = tiny_config()
+    updates = make(config, optimizer=optax.sgd(0.1))
+    state = updates.init()
+    for _ in range(3):
+        state, _ = updates.run(state, 2)
+    assert len(updates._compiled) == 1
