@@ -124,6 +124,9 @@ class NTMCell(nn.RNNCellBase):
       output_from_reads: the output sees the new read vectors beside the controller's output.
       output_activation: applied to the output; None leaves logits.
       dtype: of the dense layers, such as bfloat16; memory and parameters are float32.
+
+    Raises:
+      ValueError: a size out of its range.
     """
 
     features: int
@@ -143,6 +146,15 @@ class NTMCell(nn.RNNCellBase):
     output_activation: Callable[[jax.Array], jax.Array] | None = None
     dtype: Any = None
 
+    def __post_init__(self) -> None:
+        """Checks the sizes."""
+        super().__post_init__()
+        for name in ("features", "num_slots", "slot_width", "num_read_heads", "num_write_heads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.max_shift < 0:
+            raise ValueError(f"max_shift: expected at least 0, got {self.max_shift}")
+
     @nn.compact
     def __call__(self, carry: NTMState, inputs: jax.Array) -> tuple[NTMState, jax.Array]:
         """One step.
@@ -153,8 +165,16 @@ class NTMCell(nn.RNNCellBase):
 
         Returns:
           The next state and the outputs, [..., O].
+
+        Raises:
+          ValueError: the carry is one of other sizes or another batch.
         """
-        batch_axes = inputs.ndim - 1
+        reads_shape = (*inputs.shape[:-1], self.num_read_heads, self.slot_width)
+        if carry.read_vectors.shape != reads_shape:
+            raise ValueError(
+                f"carry: expected read vectors of shape {reads_shape} for inputs of shape "
+                f"{inputs.shape}, got {carry.read_vectors.shape}"
+            )
         sizes = self.num_read_heads, self.num_write_heads, self.slot_width, self.max_shift
         last_reads = carry.read_vectors.reshape(*inputs.shape[:-1], -1)
         seen = jnp.concatenate([inputs, last_reads.astype(inputs.dtype)], axis=-1)
@@ -172,10 +192,11 @@ class NTMCell(nn.RNNCellBase):
         interface = heads.split_interface(raw.astype(carry.memory.dtype), *sizes)
 
         step = machine_step
-        for _ in range(batch_axes):
+        for _ in inputs.shape[:-1]:
             step = jax.vmap(step)
         now = step(carry.memory, carry.read_weights, carry.write_weights, interface)
-        self.sow("trace", "step", now, reduce_fn=lambda _, new: new, init_fn=lambda: None)
+        if not self.is_initializing():  # or a trace would be among the parameters
+            self.sow("trace", "step", now, reduce_fn=lambda _, new: new, init_fn=lambda: None)
 
         if self.output_from_reads:
             reads = now.read_vectors.reshape(*inputs.shape[:-1], -1)

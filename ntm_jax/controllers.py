@@ -29,6 +29,11 @@ class FeedForward(nn.RNNCellBase):
     dropout_rate: float = 0.0
     dtype: Any = None
 
+    def __post_init__(self) -> None:
+        """Makes a list a tuple: a module has to be hashable for jit."""
+        self.hidden_sizes = tuple(self.hidden_sizes)
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, carry: tuple[()], inputs: jax.Array) -> tuple[tuple[()], jax.Array]:
         """Maps inputs [..., I] to [..., H] of the last hidden layer."""
@@ -114,6 +119,11 @@ class Stack(nn.RNNCellBase):
 
     cells: Sequence[nn.RNNCellBase]
     skip: bool = False
+
+    def __post_init__(self) -> None:
+        """Makes a list a tuple: a module has to be hashable for jit."""
+        self.cells = tuple(self.cells)
+        super().__post_init__()
 
     def __call__(self, carry: tuple, inputs: jax.Array) -> tuple[tuple, jax.Array]:
         """One step of every cell; with `skip` the output is all outputs, concatenated."""

@@ -81,7 +81,7 @@ def evaluate(
     for length in lengths:
         errors = np.concatenate(
             [
-                _errors(model, task, length, size, params, key)
+                _errors(model, task, length, size, parallel.replicate(params, size), key)
                 for size, key in _chunks(length, num_sequences, seed)
             ]
         )
@@ -121,7 +121,7 @@ def accuracy_by_step(
 ) -> Accuracy:
     """Where in the answer, and in which bit, the errors of one length are."""
     total = sum(
-        size * _wrong(model, task, length, size, params, key)
+        size * _wrong(model, task, length, size, parallel.replicate(params, size), key)
         for size, key in _chunks(length, num_sequences, seed)
     )
     right = 1.0 - np.asarray(total) / num_sequences

@@ -21,8 +21,7 @@ def bit_cross_entropy(logits: jax.Array, targets: jax.Array, weights: jax.Array)
     Returns:
       Nats per bit, scalar; 0 where all weights are 0.
     """
-    chex.assert_equal_shape([logits, targets])
-    chex.assert_equal_shape_prefix([logits, weights], 2)
+    _check(logits, targets, weights)
     bits = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), targets)
     weights = weights.astype(jnp.float32)
     total = jnp.maximum(jnp.sum(weights), 1e-9) * logits.shape[-1]
@@ -40,10 +39,9 @@ def bits_per_sequence(logits: jax.Array, targets: jax.Array, mask: jax.Array) ->
     Returns:
       Bits (logarithms to base 2), scalar.
     """
-    chex.assert_equal_shape([logits, targets])
-    chex.assert_equal_shape_prefix([logits, mask], 2)
+    _check(logits, targets, mask)
     nats = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), targets)
-    return jnp.sum(nats * mask[..., None]) / (logits.shape[0] * jnp.log(2.0))
+    return jnp.sum(jnp.where(mask[..., None], nats, 0.0)) / (logits.shape[0] * jnp.log(2.0))
 
 
 def bit_errors(logits: jax.Array, targets: jax.Array, mask: jax.Array) -> jax.Array:
@@ -57,6 +55,12 @@ def bit_errors(logits: jax.Array, targets: jax.Array, mask: jax.Array) -> jax.Ar
     Returns:
       [B], float32. A logit that is not a number is wrong whatever the target.
     """
-    chex.assert_equal_shape([logits, targets])
+    _check(logits, targets, mask)
     wrong = ((logits > 0) != (targets > 0.5)) | jnp.isnan(logits)
     return jnp.sum(wrong & mask[..., None], axis=(1, 2)).astype(jnp.float32)
+
+
+def _check(logits: jax.Array, targets: jax.Array, of_steps: jax.Array) -> None:
+    chex.assert_rank(logits, 3)
+    chex.assert_equal_shape([logits, targets])
+    chex.assert_shape(of_steps, logits.shape[:-1])

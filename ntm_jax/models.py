@@ -139,6 +139,8 @@ class NTM(Recurrent):
 
     def start(self, input_shape: tuple[int, ...]) -> NTMState:
         """The state before the first step, for inputs of one step, [..., I]."""
+        if self.learn_carry:
+            raise ValueError(f"learn_carry: an NTM takes `learn`, with some of {LEARNABLE}")
         unknown = set(self.learn) - set(LEARNABLE)
         if unknown:
             raise ValueError(f"learn: expected some of {LEARNABLE}, got {sorted(unknown)}")
@@ -159,20 +161,25 @@ class NTM(Recurrent):
     def _learned_slots(self, name: str, fixed: jax.Array) -> jax.Array:
         one = fixed[(0,) * (fixed.ndim - 2)]
         value = self._stored(f"initial_{name}", one)
-        further = one[value.shape[0] :]
-        return jnp.broadcast_to(jnp.concatenate([value, further])[: len(one)], fixed.shape)
+        return jnp.broadcast_to(jnp.concatenate([value, one[len(value) :]]), fixed.shape)
 
     def _learned_weights(self, name: str, fixed: jax.Array) -> jax.Array:
         one = fixed[(0,) * (fixed.ndim - 2)]
-        value = jax.nn.softmax(self._stored(f"initial_{name}", jnp.zeros_like(one)))
-        further = max(one.shape[1] - value.shape[1], 0)
+        value = jax.nn.softmax(self._stored(f"initial_{name}", jnp.zeros_like(one), axis=1))
+        further = one.shape[1] - value.shape[1]
         return jnp.broadcast_to(jnp.pad(value, ((0, 0), (0, further))), fixed.shape)
 
-    def _stored(self, name: str, first: jax.Array) -> jax.Array:
-        # Not `self.param` alone: that would refuse weights trained with another number of slots.
-        if self.has_variable("params", name):
-            return self.get_variable("params", name)
-        return self.param(name, lambda key: first)
+    def _stored(self, name: str, first: jax.Array, axis: int = 0) -> jax.Array:
+        # Not `self.param` alone: that would refuse weights trained with fewer slots.
+        if not self.has_variable("params", name):
+            return self.param(name, lambda key: first)
+        stored = self.get_variable("params", name)
+        if stored.shape[axis] > first.shape[axis]:
+            raise ValueError(
+                f"num_slots: expected at least the {stored.shape[axis]} that {name} was learned "
+                f"with, got {first.shape[axis]}"
+            )
+        return stored
 
 
 def trace(

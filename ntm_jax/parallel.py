@@ -19,30 +19,30 @@ def use_all_cores() -> None:
 
 
 def shard_batch(batch: Any) -> Any:
-    """Inside jit: splits the leading axis of every leaf over the local devices.
-
-    A batch that they do not divide stays whole, which every device then computes for itself.
-    """
+    """Inside jit: splits the leading axis of every leaf over the devices that share it evenly."""
     size = jax.tree.leaves(batch)[0].shape[0]
-    if size % jax.local_device_count():
-        return batch
-    return jax.lax.with_sharding_constraint(batch, _sharding("batch"))
+    return jax.lax.with_sharding_constraint(batch, _sharding(size, "batch"))
 
 
-def replicate(tree: Any) -> Any:
-    """Puts a copy of every leaf on every local device."""
-    return jax.device_put(tree, _sharding())
+def replicate(tree: Any, batch_size: int) -> Any:
+    """Puts a copy of every leaf on every device that a batch of this size is split over."""
+    return jax.device_put(tree, _sharding(batch_size))
 
 
-def describe_devices() -> str:
-    """One line for logs, such as "2 x cpu"."""
+def describe_devices(batch_size: int) -> str:
+    """Which devices a batch of this size is split over, such as "2 of 2 x cpu"."""
     devices = jax.local_devices()
-    return f"{len(devices)} x {devices[0].device_kind}"
+    return f"{_share(batch_size)} of {len(devices)} x {devices[0].device_kind}"
 
 
-def _sharding(*axes: str) -> jax.NamedSharding:
-    devices = jax.local_devices()
-    mesh = jax.make_mesh(
-        (len(devices),), ("batch",), axis_types=(jax.sharding.AxisType.Auto,), devices=devices
-    )
+def _share(batch_size: int) -> int:
+    """The most local devices that divide the batch."""
+    return max(n for n in range(1, jax.local_device_count() + 1) if batch_size % n == 0)
+
+
+def _sharding(batch_size: int, *axes: str) -> jax.NamedSharding:
+    devices = jax.local_devices()[: _share(batch_size)]
+    # Auto: XLA splits what follows from the batch, and adds up gradients.
+    auto = (jax.sharding.AxisType.Auto,)
+    mesh = jax.make_mesh((len(devices),), ("batch",), axis_types=auto, devices=devices)
     return jax.NamedSharding(mesh, jax.P(*axes))

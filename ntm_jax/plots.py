@@ -101,8 +101,8 @@ def memory_use(
     """What the heads write, read and look at in every step: the paper's figure 6.
 
     On the left inputs, add vectors and write weightings, on the right outputs, read vectors and
-    read weightings; each further head adds two rows. All heads show the same slots: from the
-    first to the last that any head uses, or the whole ring where its first and last are in use.
+    read weightings; each further head adds two rows. All heads show the same slots, those that
+    any head uses; the slots before slot 0, on the other side of the ring, count from -1 down.
 
     Args:
       inputs: [T, I], of one example.
@@ -134,6 +134,10 @@ def memory_use(
     first, end = _used_slots(np.concatenate([writing, reading], axis=1))
     num_slots = writing.shape[-1]
     slot = f"slot ({f'{first} to {end - 1} of' if end - first < num_slots else 'all'} {num_slots})"
+
+    def focus_of(weights: np.ndarray) -> np.ndarray:
+        return np.take(weights, range(first, end), axis=-1, mode="wrap")
+
     num_heads = max(adds.shape[1], reads.shape[1])
     ratios = [1.0] + ([1.5, 2.5] if num_heads == 1 else [1.0, 1.4]) * num_heads
     figure = _figure(13.0, 0.9 + 1.25 * sum(ratios) + 0.33 * len(ratios), layout="constrained")
@@ -148,7 +152,7 @@ def memory_use(
         signed = Normalize(-limit, limit)
         panels = [(name, values, "bit", _BITS, norm, meaning)]
         for index in range(vectors.shape[1]):
-            of, vector, focus = head.format(index), vectors[:, index], weights[:, index, first:end]
+            of, vector, focus = head.format(index), vectors[:, index], focus_of(weights[:, index])
             panels.append((of + kind, vector, "component", _VECTORS, signed, "value"))
             panels.append((of + "weighting", focus, slot, _WEIGHTS, unit, "weight"))
         for row, (heading, values, rows, colours, norm, meaning) in enumerate(panels):
@@ -190,9 +194,20 @@ def _image(axes: Axes, values: np.ndarray, colours: str, norm: Normalize, first=
 
 
 def _used_slots(weights: np.ndarray) -> tuple[int, int]:
-    """The first used slot and the one behind the last, with a margin of two, of [T, heads, N]."""
+    """The first used slot and the one behind the last, with a margin of two, of [T, heads, N].
+
+    The slots are a ring: what is left out is its longest unused stretch, and the slots before
+    slot 0 are counted down from there, -1 for the last.
+    """
     num_slots = weights.shape[-1]
     used = np.flatnonzero((weights > _USED).any(axis=(0, 1)))
-    if not len(used) or (used[0] == 0 and used[-1] == num_slots - 1):
+    if not len(used):
         return 0, num_slots
-    return max(used[0] - 2, 0), min(used[-1] + 3, num_slots)
+    gaps = np.diff(used, append=used[0] + num_slots)
+    longest = np.argmax(gaps)
+    first, last = used[(longest + 1) % len(used)], used[longest]
+    if gaps[longest] <= 5:  # nothing to leave out beyond the margins
+        return 0, num_slots
+    first = first if first <= last else first - num_slots
+    # Without a need to go round, start at 0 and not in the margin below it.
+    return (first - 2 if first < 0 else max(first - 2, 0)), min(last + 3, first + num_slots)

@@ -151,7 +151,11 @@ def save_plots(trained: Trained, lengths: Sequence[int], directory: Path, seed: 
         batch = trained.task.sample_length(_drawing_key(seed, length), 1, length)
         logits, step = models.trace(trained.model, trained.params, batch.inputs[0])
         figures["memory_use.png"] = plots.memory_use(
-            batch.inputs[0], jax.nn.sigmoid(logits), step, f"Memory use at length {length}: {of}"
+            batch.inputs[0],
+            jax.nn.sigmoid(logits),
+            step,
+            f"Memory use at length {length}: {of}",
+            length + 1,
         )
     for name, figure in figures.items():
         figure.savefig(directory / name)

@@ -88,7 +88,7 @@ class _Loop:
         state = self.restore(self.updates.init(), step)
         self.progress.say(
             f"{config.task.name}, {config.model.name}: {_num_params(state):,} parameters, "
-            f"{parallel.describe_devices()}, {self.workdir}"
+            f"{parallel.describe_devices(config.batch_size)}, {self.workdir}"
             + (f", resumed after {step} updates" if step else "")
         )
         if not self.evaluations:
@@ -111,7 +111,7 @@ class _Loop:
                 step, state.params, state.optimizer_state
             )
             state = TrainState(params, optimizer_state, np.asarray(step, np.int32))
-        return parallel.replicate(state)
+        return parallel.replicate(state, self.config.batch_size)
 
     def reason_to_stop(self, step: int, signals: "_Signals") -> str | None:
         """A word for the summary, or None to go on."""
@@ -200,7 +200,7 @@ class _Loop:
             "skipped_updates": int(state.optimizer_state.total_notfinite),
             "seconds": round(self.seconds(), 3),
             "compile_seconds": round(self.compile_seconds, 3),
-            "devices": parallel.describe_devices(),
+            "devices": parallel.describe_devices(self.config.batch_size),
             "versions": {
                 name: importlib.metadata.version(name)
                 for name in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint")

@@ -111,7 +111,5 @@ class Updates:
             gradient, state.optimizer_state, state.params
         )
         params = optax.apply_updates(state.params, change)
-        measured = Measured(
-            loss, bits, optax.tree.norm(gradient), optimizer_state.notfinite_count
-        )
+        measured = Measured(loss, bits, optax.tree.norm(gradient), optimizer_state.notfinite_count)
         return TrainState(params, optimizer_state, state.step + 1), measured

@@ -99,10 +99,13 @@ def test_bfloat16_logits_are_summed_in_float32():
     np.testing.assert_allclose(loss, math.log(2), rtol=1e-6)
 
 
-def test_a_logit_that_is_not_a_number_is_wrong_and_even_odds_count_as_zero():
-    logits = jnp.array([[[jnp.nan, jnp.nan, 0.0, 0.0]]])
-    targets = jnp.array([[[0.0, 1.0, 0.0, 1.0]]])
-    assert losses.bit_errors(logits, targets, jnp.ones((1, 1), bool))[0] == 3.0
+@pytest.mark.parametrize(
+    ("logit", "target", "errors"),
+    [(np.nan, 0.0, 1), (np.nan, 1.0, 1), (0.0, 0.0, 0), (0.0, 1.0, 1), (1e-3, 1.0, 0)],
+)
+def test_not_a_number_is_always_wrong_and_even_odds_say_zero(logit, target, errors):
+    one, mask = jnp.ones((1, 1, 1)), jnp.ones((1, 1), bool)
+    np.testing.assert_array_equal(losses.bit_errors(logit * one, target * one, mask), [errors])
 
 
 @pytest.mark.parametrize(

@@ -136,15 +136,23 @@ class TestMemoryUse:
         assert axes.get_ylabel() == "slot (1 to 11 of 32)"
         assert axes.get_ylim() == (0.5, 11.5)
 
-    @pytest.mark.parametrize("start", [30, 0])
-    def test_a_focus_round_the_ring_shows_all_slots(self, start):
-        inputs, outputs, step = machine(steps=7, slots=32, start=start)
-        if start == 0:  # spread so thin that no slot counts as used
-            even = np.full_like(step.read_weights, 0.001)
-            step = step._replace(read_weights=even, write_weights=even)
-        axes = panels(plots.memory_use(inputs, outputs, step, "NTM"))["read head 0: weighting"]
-        assert axes.get_ylabel() == "slot (all 32)"
-        assert shown(axes).shape == (7, 32)
+    def test_a_focus_round_the_ring_is_shown_in_one_piece(self):
+        inputs, outputs, step = machine(steps=7, slots=32, start=30)
+        axes = panels(plots.memory_use(inputs, outputs, step, "NTM"))["write head 0: weighting"]
+        first, end = (int(edge + 0.5) for edge in axes.get_ylim())
+        assert first < 0 < end < 12
+        expected = np.roll(np.asarray(step.write_weights[:, 0]), -first, axis=-1)[:, : end - first]
+        np.testing.assert_array_equal(shown(axes), expected)
+
+    def test_a_focus_on_no_slot_or_on_all_shows_all(self):
+        inputs, outputs, step = machine(steps=7, slots=32)
+        for weight in (0.001, 1 / 32):
+            even = np.full_like(step.read_weights, weight)
+            all_even = step._replace(read_weights=even, write_weights=even)
+            shows = panels(plots.memory_use(inputs, outputs, all_even, "NTM"))
+            axes = shows["read head 0: weighting"]
+            assert axes.get_ylabel() == "slot (all 32)"
+            assert shown(axes).shape == (7, 32)
 
     def test_signed_values_are_centred_on_zero(self):
         inputs, outputs, step = machine()

@@ -94,7 +94,13 @@ class Copy:
         return self._batch(bits_key, lengths, self.max_length)
 
     def sample_length(self, key: jax.Array, batch_size: int, length: int) -> Batch:
-        """Sequences all of one length, with no padding."""
+        """Sequences all of one length, with no padding.
+
+        Raises:
+          ValueError: a length below 1.
+        """
+        if length < 1:
+            raise ValueError(f"length: expected at least 1, got {length}")
         return self._batch(key, jnp.full((batch_size,), length), length)
 
     def _batch(self, key: jax.Array, lengths: jax.Array, max_length: int) -> Batch:
