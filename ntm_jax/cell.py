@@ -104,8 +104,9 @@ class NTMCell(nn.RNNCellBase):
 
     The default start is a constant, nearly empty memory and one-hot weightings on slot 0: nothing
     tells two slots apart but their distance from the heads, so what is learned about one place is
-    learned about all. A gate that starts closed (-3: 5 % content) and a sharpness that starts
-    above one make walking along the slots the first thing a head can do.
+    learned about all. A gate that starts nearly closed (-3: 5 % content), a sharpness that starts
+    above one and shifts that start upwards make walking along the slots, like the head of a tape,
+    what a head does before it has learned anything. It learns sooner to stop walking than to walk.
 
     Attributes:
       features: O, size of the output.
@@ -120,7 +121,7 @@ class NTMCell(nn.RNNCellBase):
       strength_bias: initial raw bias of the key strengths, beta = softplus(.).
       gate_bias: initial raw bias of the gates, g = sigmoid(.).
       sharpness_bias: initial raw bias of the sharpness, gamma = 1 + softplus(.).
-      shift_bias: initial raw bias of staying, against each other shift.
+      shift_bias: initial raw bias of moving one slot up, against each other shift.
       output_from_reads: the output sees the new read vectors beside the controller's output.
       output_activation: applied to the output; None leaves logits.
       dtype: of the dense layers, such as bfloat16; memory and parameters are float32.
@@ -141,7 +142,7 @@ class NTMCell(nn.RNNCellBase):
     strength_bias: float = 0.0
     gate_bias: float = -3.0
     sharpness_bias: float = 1.0
-    shift_bias: float = 0.0
+    shift_bias: float = 2.0
     output_from_reads: bool = True
     output_activation: Callable[[jax.Array], jax.Array] | None = None
     dtype: Any = None

@@ -45,7 +45,7 @@ _MODELS = {
         strength_bias=0.0,
         gate_bias=-3.0,
         sharpness_bias=1.0,
-        shift_bias=0.0,
+        shift_bias=2.0,
         output_from_reads=True,
         dtype="float32",
         remat=True,
@@ -77,13 +77,13 @@ def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
         dict(
             seed=0,
             num_steps=20_000,  # updates at the most
-            batch_size=16,
+            batch_size=4,
             optimizer="adam",
-            learning_rate=2e-3,
+            learning_rate=1e-3,
             clip_norm=1.0,  # global norm of the gradient
             max_skipped=20,  # updates in a row skipped for a value that is not finite
-            log_every=50,
-            eval_every=250,
+            log_every=100,
+            eval_every=500,
             checkpoint_every=1000,
             eval_lengths=(10, 20, 40, 80, 120),
             eval_sequences=256,  # of each length

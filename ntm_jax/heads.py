@@ -100,13 +100,14 @@ def interface_bias(
       strength: raw bias of beta = softplus(.).
       gate: raw bias of g = sigmoid(.); negative follows the previous weighting.
       sharpness: raw bias of gamma = 1 + softplus(.).
-      shift: raw bias of staying, against every other shift, in the softmax of s.
+      shift: raw bias of moving one slot up, against every other shift, in the softmax of s.
 
     Returns:
       [interface_size(...)], float32.
     """
     shifts = np.zeros(2 * max_shift + 1)
-    shifts[max_shift] = shift
+    if max_shift > 0:
+        shifts[max_shift + 1] = shift
     head = np.concatenate([np.zeros(slot_width), [strength, gate, sharpness], shifts])
     heads = np.tile(head, num_read_heads + num_write_heads)
     vectors = np.zeros(2 * num_write_heads * slot_width)

@@ -1,5 +1,10 @@
 """Settings of the whole suite. Warnings are errors by `filterwarnings` in pyproject.toml."""
 
+import os
+
+# Tests compile much and compute little; the processes that they start read it too. Before JAX.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 import hypothesis
 import jax
 import pytest

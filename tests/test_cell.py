@@ -215,7 +215,7 @@ def test_initial_biases_set_what_the_heads_do_before_learning(biases):
     interface = recorded["trace"]["step"].interface
     for emitted in (interface.read, interface.write):
         gate = reference.sigmoid(np.float64(cell.gate_bias))
-        shift = reference.softmax([0, 0, cell.shift_bias, 0, 0])
+        shift = reference.softmax([0, 0, 0, cell.shift_bias, 0])
         np.testing.assert_allclose(emitted.gate, np.full_like(emitted.gate, gate), rtol=1e-6)
         np.testing.assert_allclose(emitted.strength, reference.softplus(cell.strength_bias), 1e-6)
         sharpness = 1.0 + reference.softplus(cell.sharpness_bias)

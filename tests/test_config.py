@@ -82,7 +82,7 @@ def test_the_model_has_what_the_config_says():
         ("optimizer", "sgd", "optimizer: expected one of ('adam', 'graves_rmsprop'), got 'sgd'"),
         ("eval_lengths", (), "eval_lengths: expected one or more whole numbers"),
         ("eval_lengths", (0,), "eval_lengths: expected one or more whole numbers"),
-        ("eval_every", 75, "eval_every: expected a multiple of log_every (50), got 75"),
+        ("eval_every", 75, "eval_every: expected a multiple of log_every (100), got 75"),
         ("task.min_length", 0, "task.min_length, task.max_length: expected 1 <="),
         ("task.format", "mine", "task.format: expected one of ('default', 'ntm_keras')"),
         ("task.name", "sort", "task.name: expected one of ('copy',), got 'sort'"),

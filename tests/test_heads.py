@@ -110,7 +110,7 @@ def test_the_bias_sets_what_every_head_does_and_nothing_else():
         np.testing.assert_allclose(emitted.strength, softplus(2.0), rtol=1e-6)
         np.testing.assert_allclose(emitted.gate, sigmoid(-3.0), rtol=1e-6)
         np.testing.assert_allclose(emitted.sharpness, 1.0 + softplus(1.5), rtol=1e-6)
-        want = np.broadcast_to(reference.softmax([0.0, 0.5, 0.0]), emitted.shift.shape)
+        want = np.broadcast_to(reference.softmax([0.0, 0.0, 0.5]), emitted.shift.shape)
         np.testing.assert_allclose(emitted.shift, want, rtol=1e-6)
     np.testing.assert_array_equal(got.erase, 0.5)
     np.testing.assert_array_equal(got.add, 0.0)

@@ -1,0 +1,21 @@
+"""x"""
+
+from ml_collections import ConfigDict
+
+from ntm_jax.config import default
+
+
+def get_config() -> ConfigDict:
+    """flomlo/ntm_keras: its task, its LSTM, its optimizer."""
+    config = default("copy", "keras_lstm")
+    config.task.format = "ntm_keras"
+    config.task.min_length = 5
+    config.num_steps = 10_000
+    config.batch_size = 100
+    config.learning_rate = 5e-4
+    config.clip_norm = 10.0
+    config.log_every = 20
+    config.eval_every = 500
+    config.checkpoint_every = 500
+    config.eval_lengths = (5, 10, 20, 40, 80)
+    return config

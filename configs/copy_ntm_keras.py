@@ -1,0 +1,22 @@
+"""x"""
+
+from ml_collections import ConfigDict
+
+from ntm_jax.config import default
+
+
+def get_config() -> ConfigDict:
+    """flomlo/ntm_keras: its task, its sizes, its optimizer."""
+    config = default("copy", "ntm")
+    config.task.format = "ntm_keras"
+    config.task.min_length = 5
+    config.num_steps = 10_000
+    config.batch_size = 100
+    config.learning_rate = 5e-4
+    config.clip_norm = 10.0
+    config.log_every = 50
+    config.eval_lengths = (5, 10, 20, 40, 80)
+    # Its "dense" controller: one dense layer from inputs and reads to heads and output.
+    config.model.hidden_sizes = ()
+    config.model.output_from_reads = False
+    return config
