@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from ntm_jax import evaluation, parallel, reports, runs
 from ntm_jax.checkpoints import CheckpointError
@@ -24,6 +24,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         sys.exit(f"eval.py: expected flags alone, got {' '.join(argv[1:])}")
     lengths = _lengths(_LENGTHS.value)
+    logging.set_verbosity(logging.WARNING)
     parallel.use_all_cores()
     try:
         workdir = Path(_WORKDIR.value) if _WORKDIR.value else runs.newest_run()

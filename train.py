@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from ntm_jax import parallel
 from ntm_jax.checkpoints import CheckpointError
-from ntm_jax.config import ConfigError
+from ntm_jax.config import ConfigError, flat, unknown_setting
 from ntm_jax.runs import RunError
 from ntm_jax.training import TrainingError, train
 
@@ -17,11 +17,29 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; runs/<config name> 
 flags.mark_flag_as_required("config")
 
 
+def _parse_flags(argv: list[str]) -> list[str]:
+    """As absl does, but a setting that does not exist is one line with those that do."""
+    try:
+        return app.parse_flags_with_usage(argv)
+    except AttributeError as error:
+        words = [word.lstrip("-").split("=")[0] for word in argv]
+        overrides = [word.removeprefix("config.") for word in words if word.startswith("config.")]
+        # The file again, without what was to be changed in it.
+        alone = flags.FlagValues()
+        config_flags.DEFINE_config_file("config", flag_values=alone, sys_argv=[])
+        alone([argv[0], *(word for word in argv if word.lstrip("-").startswith("config="))])
+        unknown = [name for name in overrides if name not in flat(alone.config or {})]
+        if not unknown or alone.config is None:
+            sys.exit(f"train.py: --config: {error}")
+        sys.exit(f"train.py: --config.{unknown_setting(unknown[0], alone.config)}")
+
+
 def main(argv: list[str]) -> None:
     """Flags in, one library call."""
     if len(argv) > 1:
         sys.exit(f"train.py: expected flags alone, got {' '.join(argv[1:])}")
     name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    logging.set_verbosity(logging.WARNING)
     parallel.use_all_cores()
     try:
         summary = train(_CONFIG.value, Path(_WORKDIR.value or f"runs/{name}"))
@@ -32,4 +50,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=_parse_flags)

@@ -1,6 +1,5 @@
 """Checkpoints of a run: parameters, optimizer state and step, stored by orbax."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ class Checkpoints:
     """
 
     def __init__(self, workdir: Path) -> None:
-        logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells of every file it touches
         self.directory = (Path(workdir) / "checkpoints").absolute()
         self._manager = ocp.CheckpointManager(
             self.directory,

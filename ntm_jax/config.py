@@ -18,7 +18,16 @@ from ntm_jax import controllers, models
 from ntm_jax.cell import NTMCell, one_hot_weights, uniform_weights
 from ntm_jax.tasks.copy import Copy
 
-__all__ = ["ConfigError", "default", "make_model", "make_optimizer", "make_task", "validate"]
+__all__ = [
+    "ConfigError",
+    "default",
+    "flat",
+    "make_model",
+    "make_optimizer",
+    "make_task",
+    "unknown_setting",
+    "validate",
+]
 
 
 class ConfigError(ValueError):
@@ -156,10 +165,10 @@ def validate(config: ConfigDict) -> None:
     for section in ("task", "model"):
         if "name" not in config.get(section, {}):
             raise ConfigError(f"{section}.name: expected a {section}'s name, got none")
-    expected = _flat(default(config.task.name, config.model.name))
-    given = _flat(config)
+    known = default(config.task.name, config.model.name)
+    expected, given = flat(known), flat(config)
     for name in given.keys() - expected.keys():
-        raise ConfigError(f"{name}: {_no_such('setting', name, expected)}")
+        raise ConfigError(unknown_setting(name, known))
     for name in expected.keys() - given.keys():
         raise ConfigError(f"{name}: expected a value such as {expected[name]!r}, got none")
     for name, value in given.items():
@@ -180,6 +189,25 @@ def validate(config: ConfigDict) -> None:
             )
     make_task(config)
     make_model(config)
+
+
+def flat(config: ConfigDict) -> dict[str, Any]:
+    """Every setting by its name on the command line, such as "model.num_slots"."""
+    settings: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            settings.update({f"{name}.{inner}": leaf for inner, leaf in flat(value).items()})
+        else:
+            settings[name] = value
+    return settings
+
+
+def unknown_setting(name: str, config: ConfigDict) -> str:
+    """What to say of a name that the config does not have: the nearest, and all there are."""
+    names = sorted(flat(config))
+    close = difflib.get_close_matches(name, names, n=1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    return f"{name}: no such setting; {meant}There are: {', '.join(names)}"
 
 
 def make_task(config: ConfigDict) -> Copy:
@@ -296,19 +324,3 @@ def _pick(field: str, choices: dict[str, Any], name: Any) -> Any:
     if name not in choices:
         raise ConfigError(f"{field}: expected one of {tuple(choices)}, got {name!r}")
     return choices[name]
-
-
-def _flat(config: ConfigDict) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, ConfigDict):
-            flat.update({f"{name}.{inner}": leaf for inner, leaf in value.items()})
-        else:
-            flat[name] = value
-    return flat
-
-
-def _no_such(what: str, name: str, names: Any) -> str:
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return f"no such {what}; {hint}There are: {', '.join(sorted(names))}"

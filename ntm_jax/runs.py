@@ -15,6 +15,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from ntm_jax.config import flat
+
 __all__ = [
     "RunError",
     "append_metrics",
@@ -43,7 +45,7 @@ def open_run(workdir: Path, config: ConfigDict) -> None:
     if not path.exists():
         write_json(path, config.to_dict())
         return
-    stored, given = (_flat(one.to_dict()) for one in (load_config(workdir), config))
+    stored, given = flat(load_config(workdir)), flat(config)
     missing = object()
     different = [
         name
@@ -136,16 +138,6 @@ def _replace(path: Path, text: str) -> None:
 def _changed(run: Path) -> float:
     metrics = run / "metrics.jsonl"
     return (metrics if metrics.exists() else run / "config.json").stat().st_mtime
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat.update(_flat(value, f"{prefix}{name}."))
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def _tuples(value: Any) -> Any:
