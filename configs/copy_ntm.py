@@ -1,5 +1,10 @@
+"""x"""
+
+from ml_collections import ConfigDict
+
 from ntm_jax.config import default
 
 
-def get_config():
+def get_config() -> ConfigDict:
+    """The Neural Turing Machine with a feed-forward controller, on copy (section 4.1)."""
     return default("copy", "ntm")

@@ -1,0 +1,13 @@
+"""x"""
+
+from ml_collections import ConfigDict
+
+from ntm_jax.config import default
+
+
+def get_config() -> ConfigDict:
+    """The Neural Turing Machine with an LSTM controller, on copy (section 4.1)."""
+    config = default("copy", "ntm")
+    config.batch_size = 16
+    config.model.controller = "lstm"
+    return config
