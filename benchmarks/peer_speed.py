@@ -40,8 +40,8 @@ from unittest import mock
 import jax
 from absl import app, flags, logging
 
+from ntm_jax import build, parallel, runs
 from ntm_jax import config as configs
-from ntm_jax import parallel, runs
 from ntm_jax.updates import Updates
 
 _PEER = flags.DEFINE_string("pytorch_ntm", None, "Checkout of loudinthecloud/pytorch-ntm.")
@@ -71,12 +71,12 @@ def ours(batch_size: int) -> Contestant:
     config.model.update(controller="lstm", hidden_sizes=(_UNITS,), controller_start="learned")
     config.model.update(num_slots=_SLOTS, slot_width=_WIDTH, num_read_heads=1, num_write_heads=1)
     configs.validate(config)
-    task = configs.make_task(config)
+    task = build.make_task(config)
     batch = task.sample(jax.random.key(0), batch_size)
     _expect("ntm_jax's inputs", batch.inputs.shape, (batch_size, 2 * _LENGTH + 1, _BITS + 1))
     _expect("ntm_jax's scored steps", int(batch.mask.sum()), batch_size * _LENGTH)
 
-    model, optimizer = configs.make_model(config), configs.make_optimizer(config)
+    model, optimizer = build.make_model(config), build.make_optimizer(config)
     updates = Updates(model, task, optimizer, batch_size, config.seed)
     state = parallel.replicate(updates.init())
     facts = {

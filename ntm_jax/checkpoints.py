@@ -86,4 +86,10 @@ class Checkpoints:
             raise CheckpointError(
                 f"{self.path(step)}: expected a checkpoint that fits config.json, got: {first_line}"
             ) from error
+        for want, got in zip(jax.tree.leaves(like), jax.tree.leaves(dict(found)), strict=True):
+            if want.shape != got.shape:
+                raise CheckpointError(
+                    f"{self.path(step)}: expected a checkpoint that fits config.json, got an array "
+                    f"of shape {got.shape} in place of {want.shape}"
+                )
         return found["params"], found.get("optimizer_state")

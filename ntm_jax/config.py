@@ -1,7 +1,7 @@
-"""A config: an `ml_collections.ConfigDict` made by `default`, checked by `validate`, built here.
+"""A config: an `ml_collections.ConfigDict` made by `default` and checked by `validate`.
 
-A file under `configs/` calls `default` and overrides; the command line overrides that. Nothing
-outside this module knows a config's names of activations, optimizers, models or tasks.
+A file under `configs/` calls `default` and overrides; the command line overrides that. What the
+names in a config stand for is in `build`.
 """
 
 import difflib
@@ -9,22 +9,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
-import jax.numpy as jnp
-import optax
 from ml_collections import ConfigDict
-
-from ntm_jax import controllers, models
-from ntm_jax.cell import NTMCell, one_hot_weights, uniform_weights
-from ntm_jax.tasks.copy import Copy
 
 __all__ = [
     "ConfigError",
     "default",
     "flat",
-    "make_model",
-    "make_optimizer",
-    "make_task",
     "unknown_setting",
     "validate",
 ]
@@ -34,7 +24,7 @@ class ConfigError(ValueError):
     """A config that cannot be run; the message names the field, what was expected and what came."""
 
 
-_TASKS = {"copy": (Copy, dict(min_length=1, max_length=20, num_bits=8, format="default"))}
+_TASKS = {"copy": dict(min_length=1, max_length=20, num_bits=8, format="default")}
 
 _MODELS = {
     "ntm": dict(
@@ -64,7 +54,7 @@ _MODELS = {
     "dense": {},
 }
 
-_ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu, "sigmoid": nn.sigmoid, "linear": lambda x: x}
+_ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
 _CONTROLLERS = ("feed_forward", "lstm", "gru")
 _OPTIMIZERS = ("adam", "graves_rmsprop")
 
@@ -97,7 +87,7 @@ def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
             eval_lengths=(10, 20, 40, 80, 120),
             eval_sequences=256,  # of each length
             stop_when_solved=3,  # evaluations in a row; 0 goes on to num_steps
-            task=dict(name=task, **_pick("task.name", _TASKS, task)[1]),
+            task=dict(name=task, **_pick("task.name", _TASKS, task)),
             model=dict(name=model, **_pick("model.name", _MODELS, model)),
         )
     )
@@ -130,7 +120,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "model.hidden_size": _POSITIVE,
     "model.num_layers": _POSITIVE,
-    "model.activation": (f"one of {tuple(_ACTIVATIONS)}", lambda value: value in _ACTIVATIONS),
+    "model.activation": (f"one of {_ACTIVATIONS}", lambda value: value in _ACTIVATIONS),
     "model.num_slots": _POSITIVE,
     "model.slot_width": _POSITIVE,
     "model.num_read_heads": _POSITIVE,
@@ -187,8 +177,6 @@ def validate(config: ConfigDict) -> None:
                 f"{name}: expected a multiple of log_every ({given['log_every']}), "
                 f"got {given[name]}"
             )
-    make_task(config)
-    make_model(config)
 
 
 def flat(config: ConfigDict) -> dict[str, Any]:
@@ -208,116 +196,6 @@ def unknown_setting(name: str, config: ConfigDict) -> str:
     close = difflib.get_close_matches(name, names, n=1)
     meant = f"did you mean {close[0]}? " if close else ""
     return f"{name}: no such setting; {meant}There are: {', '.join(names)}"
-
-
-def make_task(config: ConfigDict) -> Copy:
-    """The task that the config names.
-
-    Raises:
-      ConfigError: a value out of its range.
-    """
-    fields = dict(config.task)
-    task, _ = _pick("task.name", _TASKS, fields.pop("name"))
-    try:
-        return task(**fields)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-
-
-def make_model(config: ConfigDict, num_slots: int | None = None) -> models.Recurrent:
-    """The model that the config names, with the task's output size.
-
-    Args:
-      config: a valid config.
-      num_slots: another size of the memory than the config's.
-
-    Raises:
-      ConfigError: no such model, or `num_slots` for a model without a memory.
-    """
-    fields = dict(config.model)
-    name = fields.pop("name")
-    features = make_task(config).output_features
-    _pick("model.name", _MODELS, name)
-    if name == "ntm":
-        return _ntm(config.model, features, num_slots or config.model.num_slots)
-    if num_slots is not None:
-        raise ConfigError(f"slots: expected a model with a memory, got {name!r}")
-    build = {
-        "skip_lstm": models.skip_lstm,
-        "keras_lstm": models.keras_lstm,
-        "dense": models.dense,
-    }[name]
-    return build(features, **fields)
-
-
-def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    """The optimizer that the config names, behind clipping by the gradient's global norm."""
-    if config.optimizer == "adam":
-        optimizer = optax.adam(config.learning_rate)
-    else:
-        # Graves (2013), equations 38 to 41: sqrt(n - g^2 + 1e-4), the constant inside the root.
-        optimizer = optax.rmsprop(
-            config.learning_rate,
-            decay=0.95,
-            eps=1e-4,
-            centered=True,
-            momentum=0.9,
-            eps_in_sqrt=True,
-        )
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
-
-
-def _ntm(fields: ConfigDict, features: int, num_slots: int) -> models.NTM:
-    dtype = None if fields.dtype == "float32" else jnp.bfloat16
-    if fields.controller == "feed_forward":
-        controller: nn.RNNCellBase = controllers.FeedForward(
-            tuple(fields.hidden_sizes), activation=_ACTIVATIONS[fields.activation], dtype=dtype
-        )
-    elif fields.controller == "lstm":
-        controller = _stack(
-            controllers.LSTM(size, forget_bias=fields.forget_bias, dtype=dtype)
-            for size in fields.hidden_sizes
-        )
-    else:
-        controller = _stack(nn.GRUCell(size, dtype=dtype) for size in fields.hidden_sizes)
-    start = (
-        nn.initializers.constant(fields.memory_scale)
-        if fields.memory_start == "constant"
-        else nn.initializers.normal(fields.memory_scale)
-    )
-    cell = NTMCell(
-        features,
-        controller,
-        num_slots=num_slots,
-        memory_init=start,
-        weights_init=uniform_weights if fields.weights_start == "uniform" else one_hot_weights,
-        dtype=dtype,
-        **{
-            name: fields[name]
-            for name in (
-                "slot_width",
-                "num_read_heads",
-                "num_write_heads",
-                "max_shift",
-                "strength_bias",
-                "gate_bias",
-                "sharpness_bias",
-                "shift_bias",
-                "output_from_reads",
-            )
-        },
-    )
-    learn = [part for part in models.LEARNABLE if fields[f"{part}_start"] == "learned"]
-    return models.NTM(cell, learn=tuple(learn), remat=fields.remat)
-
-
-def _stack(cells: Any) -> nn.RNNCellBase:
-    cells = tuple(cells)
-    if not cells:
-        raise ConfigError(
-            "model.hidden_sizes: expected at least one size for a recurrent controller, got ()"
-        )
-    return cells[0] if len(cells) == 1 else controllers.Stack(cells)
 
 
 def _pick(field: str, choices: dict[str, Any], name: Any) -> Any:

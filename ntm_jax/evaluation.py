@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntm_jax import losses, parallel
+from ntm_jax.tasks.base import Batch
 from ntm_jax.tasks.copy import Copy
 
 __all__ = ["Accuracy", "Result", "accuracy_by_step", "evaluate", "is_solved"]
@@ -143,8 +144,8 @@ def _chunks(length: int, num_sequences: int, seed: int) -> list[tuple[int, jax.A
 def _errors(
     model: nn.Module, task: Copy, length: int, batch_size: int, params: Any, key: jax.Array
 ) -> jax.Array:
-    batch = parallel.shard_batch(task.sample_length(key, batch_size, length))
-    logits = model.apply({"params": params}, batch.inputs)
+    """Wrong bits of each sequence, [B]."""
+    batch, logits = _run(model, task, length, batch_size, params, key)
     return losses.bit_errors(logits, batch.targets, batch.mask)
 
 
@@ -152,8 +153,15 @@ def _errors(
 def _wrong(
     model: nn.Module, task: Copy, length: int, batch_size: int, params: Any, key: jax.Array
 ) -> jax.Array:
-    batch = parallel.shard_batch(task.sample_length(key, batch_size, length))
-    logits = model.apply({"params": params}, batch.inputs)
+    """Share of sequences in which a bit is wrong, [L, O]."""
+    batch, logits = _run(model, task, length, batch_size, params, key)
     wrong = (logits > 0) != (batch.targets > 0.5)
     # With all sequences of one length, the scored steps are the last ones.
     return jnp.mean(wrong[:, -length:], axis=0)
+
+
+def _run(
+    model: nn.Module, task: Copy, length: int, batch_size: int, params: Any, key: jax.Array
+) -> tuple[Batch, jax.Array]:
+    batch = parallel.shard_batch(task.sample_length(key, batch_size, length))
+    return batch, model.apply({"params": params}, batch.inputs)

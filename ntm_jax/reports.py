@@ -9,8 +9,8 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from ntm_jax import build, models, runs
 from ntm_jax import config as configs
-from ntm_jax import models, runs
 from ntm_jax.checkpoints import CheckpointError, Checkpoints
 from ntm_jax.evaluation import Accuracy, Result
 from ntm_jax.tasks.copy import Copy
@@ -63,14 +63,14 @@ def load_run(workdir: Path, num_slots: int | None = None) -> Trained:
     """
     config = runs.load_config(workdir)
     configs.validate(config)
-    model, task = configs.make_model(config, num_slots), configs.make_task(config)
+    model, task = build.make_model(config, num_slots), build.make_task(config)
     checkpoints = Checkpoints(workdir)
     step = checkpoints.latest_step()
     if step is None:
         raise CheckpointError(f"{workdir}: expected a checkpoint, got none yet")
     inputs = jax.ShapeDtypeStruct((1, 1, task.input_features), np.float32)
     # The shapes that were trained: those of learned slots differ from an enlarged memory's.
-    shapes = jax.eval_shape(configs.make_model(config).init, jax.random.key(0), inputs)
+    shapes = jax.eval_shape(build.make_model(config).init, jax.random.key(0), inputs)
     params, _ = checkpoints.restore(step, shapes["params"])
     return Trained(
         model=model,

@@ -1,18 +1,21 @@
 """Training: `train(config, workdir)`, from a config to a run folder with a finished machine."""
 
+import contextlib
 import importlib.metadata
 import signal
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from ntm_jax import build, evaluation, parallel, runs
 from ntm_jax import config as configs
-from ntm_jax import evaluation, parallel, runs
 from ntm_jax.checkpoints import Checkpoints
 from ntm_jax.progress import Progress
 from ntm_jax.updates import Measured, TrainState, Updates
@@ -45,13 +48,17 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """
     started = time.monotonic()
     configs.validate(config)
+    model, task, optimizer = (
+        make(config) for make in (build.make_model, build.make_task, build.make_optimizer)
+    )
     workdir = Path(workdir)
     runs.open_run(workdir, config)
     checkpoints = Checkpoints(workdir)
     step = checkpoints.latest_step() or 0
     history = runs.keep_metrics_until(workdir, step)
-    with Progress(workdir, config.num_steps, step) as progress, _Signals() as signals:
-        loop = _Loop(config, workdir, checkpoints, progress, history, started)
+    with Progress(workdir, config.num_steps, step) as progress, _signals() as signals:
+        updates = Updates(model, task, optimizer, config.batch_size, config.seed)
+        loop = _Loop(config, workdir, updates, checkpoints, progress, history, started)
         return loop.go(step, signals)
 
 
@@ -62,6 +69,7 @@ class _Loop:
         self,
         config: ConfigDict,
         workdir: Path,
+        updates: Updates,
         checkpoints: Checkpoints,
         progress: Progress,
         history: list[dict[str, Any]],
@@ -69,20 +77,13 @@ class _Loop:
     ) -> None:
         self.config, self.workdir = config, workdir
         self.checkpoints, self.progress = checkpoints, progress
-        self.model, self.task = configs.make_model(config), configs.make_task(config)
-        self.updates = Updates(
-            self.model,
-            self.task,
-            configs.make_optimizer(config),
-            config.batch_size,
-            config.seed,
-        )
+        self.updates = updates
         self.evaluations = [line for line in history if line["kind"] == "evaluation"]
         # The clock goes on where the run that is resumed left it.
         self.started = started - (history[-1]["seconds"] if history else 0.0)
         self.compile_seconds = 0.0
 
-    def go(self, step: int, signals: "_Signals") -> dict[str, Any]:
+    def go(self, step: int, signals: list[str]) -> dict[str, Any]:
         """Trains from `step` to the end, and returns the summary."""
         config = self.config
         state = self.restore(self.updates.init(), step)
@@ -113,7 +114,7 @@ class _Loop:
             state = TrainState(params, optimizer_state, np.asarray(step, np.int32))
         return parallel.replicate(state, self.config.batch_size)
 
-    def reason_to_stop(self, step: int, signals: "_Signals") -> str | None:
+    def reason_to_stop(self, step: int, signals: list[str]) -> str | None:
         """A word for the summary, or None to go on."""
         wanted = self.config.stop_when_solved
         last = self.evaluations[-wanted:] if wanted else []
@@ -121,7 +122,7 @@ class _Loop:
             return "solved"
         if step >= self.config.num_steps:
             return "num_steps"
-        return signals.received
+        return signals[0] if signals else None
 
     def advance(self, state: TrainState, step: int) -> tuple[TrainState, Measured]:
         """The updates up to the next line of the log."""
@@ -158,14 +159,14 @@ class _Loop:
     def evaluate(self, state: TrainState, step: int) -> None:
         """Scores all lengths, and shows and stores the result."""
         results = evaluation.evaluate(
-            self.model,
+            self.updates.model,
             state.params,
-            self.task,
+            self.updates.task,
             self.config.eval_lengths,
             self.config.eval_sequences,
             self.config.seed,
         )
-        solved = evaluation.is_solved(results, self.task.max_length)
+        solved = evaluation.is_solved(results, self.updates.task.max_length)
         errors = {str(r.length): r.bit_errors_per_sequence for r in results}
         self.record("evaluation", step, {"bit_errors_per_sequence": errors, "solved": solved})
         shown = "  ".join(f"{length}: {count:.3g}" for length, count in errors.items())
@@ -223,34 +224,26 @@ class _Loop:
         return time.monotonic() - self.started
 
 
-class _Signals:
-    """While it is entered, the first Ctrl-C or SIGTERM is noted in `received`."""
+@contextlib.contextmanager
+def _signals() -> Iterator[list[str]]:
+    """While it is entered, the first Ctrl-C or SIGTERM is noted in the list."""
+    received: list[str] = []
+    before: dict[int, Any] = {}
 
-    def __init__(self) -> None:
-        self.received: str | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "_Signals":
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
-        except ValueError:
-            pass  # Only the main thread can; elsewhere the caller stops the run.
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def note(number: int, frame: FrameType | None) -> None:
         del frame
-        self.received = signal.Signals(number).name
-        signal.signal(number, self._before[number])
+        received.append(signal.Signals(number).name)
+        signal.signal(number, before[number])
+
+    # Only the main thread may; elsewhere the caller stops the run.
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _num_params(state: TrainState) -> int:

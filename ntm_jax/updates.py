@@ -66,7 +66,7 @@ class Updates:
         batch_size: int,
         seed: int,
     ) -> None:
-        self._model, self._task, self._batch_size = model, task, batch_size
+        self.model, self.task, self._batch_size = model, task, batch_size
         self._key = jax.random.key(seed)
         # The caller stops long before the count at which optax would give in.
         self._optimizer = optax.apply_if_finite(optimizer, np.iinfo(np.int32).max)
@@ -74,8 +74,8 @@ class Updates:
 
     def init(self) -> TrainState:
         """The state before the first update."""
-        inputs = jnp.zeros((1, 1, self._task.input_features))
-        params = self._model.init(jax.random.fold_in(self._key, 0), inputs)["params"]
+        inputs = jnp.zeros((1, 1, self.task.input_features))
+        params = self.model.init(jax.random.fold_in(self._key, 0), inputs)["params"]
         return TrainState(params, self._optimizer.init(params), jnp.zeros((), jnp.int32))
 
     def compile(self, state: TrainState, num_updates: int) -> None:
@@ -95,12 +95,12 @@ class Updates:
     def _update(self, state: TrainState, _: None) -> tuple[TrainState, Measured]:
         key = jax.random.fold_in(self._key, state.step + 1)
         sample_key, dropout_key = jax.random.split(key)
-        batch = parallel.shard_batch(self._task.sample(sample_key, self._batch_size))
-        weights = jnp.where(batch.mask, 1.0, self._task.unscored_weight)
+        batch = parallel.shard_batch(self.task.sample(sample_key, self._batch_size))
+        weights = jnp.where(batch.mask, 1.0, self.task.unscored_weight)
 
         def loss_of(params: Any) -> tuple[jax.Array, jax.Array]:
             rngs = {"dropout": dropout_key}
-            logits = self._model.apply({"params": params}, batch.inputs, rngs=rngs)
+            logits = self.model.apply({"params": params}, batch.inputs, rngs=rngs)
             loss = losses.bit_cross_entropy(logits, batch.targets, weights)
             return loss, losses.bits_per_sequence(logits, batch.targets, batch.mask)
 

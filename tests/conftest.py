@@ -1,9 +1,17 @@
 """Settings of the whole suite. Warnings are errors by `filterwarnings` in pyproject.toml."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
-# Tests compile much and compute little; the processes that they start read it too. Before JAX.
+# Before JAX, and in the environment, where the processes that tests start find it too: tests
+# compile much and compute little, and many compile the same program.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 import hypothesis
 import jax

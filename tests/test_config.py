@@ -1,74 +1,14 @@
 import re
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
 import pytest
-from tiny import tiny_config
 
 from ntm_jax import config as configs
 
 
-def build(**overrides):
+def settings(**overrides):
     config = configs.default("copy", "ntm")
     config.update_from_flattened_dict(overrides)
     return config
-
-
-@pytest.mark.parametrize("model", ["ntm", "skip_lstm", "keras_lstm", "dense"])
-def test_every_default_is_valid_and_builds(model):
-    config = configs.default("copy", model)
-    configs.validate(config)
-    task = configs.make_task(config)
-    inputs = jax.ShapeDtypeStruct((2, 5, task.input_features), jnp.float32)
-    network = configs.make_model(config)
-    outputs, _ = jax.eval_shape(network.init_with_output, jax.random.key(0), inputs)
-    assert outputs.shape == (2, 5, task.output_features)
-
-
-@pytest.mark.parametrize("controller", ["feed_forward", "lstm", "gru"])
-@pytest.mark.parametrize("start", ["learned", "fixed"])
-def test_every_controller_and_start_trains(controller, start):
-    config = tiny_config()
-    config.model.controller = controller
-    config.model.hidden_sizes = (8, 4)
-    if start == "learned":
-        config.model.memory_start = "learned"
-        config.model.weights_start = "learned"
-        config.model.controller_start = "learned"
-    configs.validate(config)
-    inputs = jnp.ones((1, 4, configs.make_task(config).input_features))
-    model = configs.make_model(config)
-    params = model.init(jax.random.key(0), inputs)["params"]
-    gradient = jax.grad(lambda p: jnp.sum(model.apply({"params": p}, inputs)))(params)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
-    learned = [name for name in params if name.startswith("initial")]
-    assert bool(learned) == (start == "learned")
-
-
-def test_the_model_has_what_the_config_says():
-    config = build(
-        **{
-            "model.num_slots": 16,
-            "model.slot_width": 5,
-            "model.num_read_heads": 2,
-            "model.num_write_heads": 3,
-            "model.max_shift": 2,
-            "model.gate_bias": -1.5,
-            "model.sharpness_bias": 0.5,
-            "model.forget_bias": -2.0,
-            "model.controller": "lstm",
-            "model.hidden_sizes": (7,),
-            "model.dtype": "bfloat16",
-        }
-    )
-    cell = configs.make_model(config).cell
-    assert (cell.num_slots, cell.slot_width) == (16, 5)
-    assert (cell.num_read_heads, cell.num_write_heads, cell.max_shift) == (2, 3, 2)
-    assert (cell.gate_bias, cell.sharpness_bias) == (-1.5, 0.5)
-    assert (cell.controller.features, cell.controller.forget_bias) == (7, -2.0)
-    assert cell.dtype == jnp.bfloat16
 
 
 @pytest.mark.parametrize(
@@ -83,8 +23,6 @@ def test_the_model_has_what_the_config_says():
         ("eval_lengths", (), "eval_lengths: expected one or more whole numbers"),
         ("eval_lengths", (0,), "eval_lengths: expected one or more whole numbers"),
         ("eval_every", 75, "eval_every: expected a multiple of log_every (100), got 75"),
-        ("task.min_length", 0, "task.min_length, task.max_length: expected 1 <="),
-        ("task.format", "mine", "task.format: expected one of ('default', 'ntm_keras')"),
         ("task.name", "sort", "task.name: expected one of ('copy',), got 'sort'"),
         ("model.name", "gpt", "model.name: expected one of"),
         ("model.controller", "mlp", "model.controller: expected one of"),
@@ -98,14 +36,8 @@ def test_the_model_has_what_the_config_says():
 )
 def test_a_bad_value_is_named_in_one_line(name, value, said):
     with pytest.raises(configs.ConfigError, match="^" + re.escape(said)) as error:
-        configs.validate(build(**{name: value}))
+        configs.validate(settings(**{name: value}))
     assert "\n" not in str(error.value)
-
-
-def test_a_recurrent_controller_needs_a_size():
-    config = build(**{"model.controller": "lstm", "model.hidden_sizes": ()})
-    with pytest.raises(configs.ConfigError, match="^model.hidden_sizes: expected at least one"):
-        configs.validate(config)
 
 
 def test_a_name_too_many_or_too_few_is_named():
@@ -117,36 +49,3 @@ def test_a_name_too_many_or_too_few_is_named():
     del config.clip_norm
     with pytest.raises(configs.ConfigError, match="clip_norm: expected a value such as 1.0"):
         configs.validate(config)
-
-
-def test_slots_of_a_model_without_memory_are_refused():
-    with pytest.raises(configs.ConfigError, match="slots: expected a model with a memory"):
-        configs.make_model(configs.default("copy", "dense"), num_slots=64)
-
-
-def test_graves_rmsprop_is_his_equations():
-    """Graves (2013), equations 38 to 41, by hand in NumPy."""
-    config = build(optimizer="graves_rmsprop", learning_rate=1e-3, clip_norm=1e9)
-    optimizer = configs.make_optimizer(config)
-    weights = jnp.zeros(2)
-    state = optimizer.init(weights)
-    n, g, delta = np.zeros(2), np.zeros(2), np.zeros(2)
-    expected = np.zeros(2)
-    for step in range(5):
-        epsilon = np.array([0.5, -2.0]) * (step + 1)
-        n = 0.95 * n + 0.05 * epsilon**2
-        g = 0.95 * g + 0.05 * epsilon
-        delta = 0.9 * delta - 1e-3 * epsilon / np.sqrt(n - g**2 + 1e-4)
-        expected += delta
-        change, state = optimizer.update(jnp.asarray(epsilon, jnp.float32), state, weights)
-        weights = optax.apply_updates(weights, change)
-    np.testing.assert_allclose(weights, expected, rtol=1e-5)
-
-
-def test_clipping_is_by_global_norm(optax_promotion):
-    config = build(clip_norm=0.5, learning_rate=1.0)
-    optimizer = configs.make_optimizer(config)
-    # Adam's first step has length one whatever the gradient, so look at its first moment.
-    _, state = optimizer.update(jnp.array([3.0, 4.0]), optimizer.init(jnp.zeros(2)))
-    moments = [leaf for leaf in jax.tree.leaves(state) if leaf.shape == (2,)]
-    np.testing.assert_allclose(moments[0], 0.1 * 0.5 * np.array([0.6, 0.8]), rtol=1e-5)

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from tiny import tiny_config
 
-from ntm_jax import config as configs
-from ntm_jax import evaluation
+from ntm_jax import build, evaluation
 from ntm_jax.evaluation import Result
 from ntm_jax.tasks.copy import Copy
 
@@ -57,7 +56,7 @@ def test_pieces_of_a_long_evaluation_add_up(monkeypatch):
 
 def test_a_length_is_scored_the_same_whatever_else_is():
     config = tiny_config()
-    model, task = configs.make_model(config), configs.make_task(config)
+    model, task = build.make_model(config), build.make_task(config)
     params = model.init(jax.random.key(0), jnp.zeros((1, 1, 3)))["params"]
     alone = evaluation.evaluate(model, params, task, [4], 16)
     among = evaluation.evaluate(model, params, task, [2, 4, 6], 16)

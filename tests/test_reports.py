@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from tiny import tiny_config
 
+from ntm_jax import build, evaluation, reports, runs
 from ntm_jax import config as configs
-from ntm_jax import evaluation, reports, runs
 from ntm_jax.checkpoints import CheckpointError, Checkpoints
 from ntm_jax.evaluation import Accuracy, Result
 
@@ -12,8 +12,8 @@ from ntm_jax.evaluation import Accuracy, Result
 def make_run(workdir, config):
     """A run folder with fresh parameters, as if trained."""
     runs.open_run(workdir, config)
-    inputs = np.zeros((1, 1, configs.make_task(config).input_features), np.float32)
-    params = configs.make_model(config).init(jax.random.key(0), inputs)["params"]
+    inputs = np.zeros((1, 1, build.make_task(config).input_features), np.float32)
+    params = build.make_model(config).init(jax.random.key(0), inputs)["params"]
     Checkpoints(workdir).save(3, params, {"count": np.zeros((), np.int32)})
     return params
 

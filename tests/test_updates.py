@@ -5,7 +5,7 @@ import optax
 import pytest
 from tiny import tiny_config
 
-from ntm_jax import config as configs
+from ntm_jax import build
 from ntm_jax.updates import Updates
 
 pytestmark = pytest.mark.usefixtures("optax_promotion")
@@ -13,9 +13,9 @@ pytestmark = pytest.mark.usefixtures("optax_promotion")
 
 def make(config, task=None, optimizer=None):
     return Updates(
-        configs.make_model(config),
-        task or configs.make_task(config),
-        optimizer or configs.make_optimizer(config),
+        build.make_model(config),
+        task or build.make_task(config),
+        optimizer or build.make_optimizer(config),
         config.batch_size,
         config.seed,
     )
@@ -78,7 +78,7 @@ def test_an_update_is_skipped_and_counted_when_the_gradient_is_not_finite():
 
 
 def test_an_optimizer_is_not_fed_a_gradient_of_a_loss_that_is_not_finite():
-    class Broken(type(configs.make_task(tiny_config()))):
+    class Broken(type(build.make_task(tiny_config()))):
         def sample(self, key, batch_size):
             batch = super().sample(key, batch_size)
             # Every other batch has a target that is not a number: finite gradients elsewhere.

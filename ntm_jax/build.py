@@ -1,0 +1,126 @@
+"""From the names in a valid config to the task, the model and the optimizer they stand for."""
+
+from collections.abc import Iterable
+
+import flax.linen as nn
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from ntm_jax import controllers, models
+from ntm_jax.cell import NTMCell, one_hot_weights, uniform_weights
+from ntm_jax.config import ConfigError
+from ntm_jax.tasks.copy import Copy
+
+__all__ = ["make_model", "make_optimizer", "make_task"]
+
+_TASKS = {"copy": Copy}
+_BASELINES = {
+    "skip_lstm": models.skip_lstm,
+    "keras_lstm": models.keras_lstm,
+    "dense": models.dense,
+}
+_ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu, "sigmoid": nn.sigmoid, "linear": lambda x: x}
+
+
+def make_task(config: ConfigDict) -> Copy:
+    """The task that the config names.
+
+    Raises:
+      ConfigError: a value out of its range.
+    """
+    fields = dict(config.task)
+    try:
+        return _TASKS[fields.pop("name")](**fields)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def make_model(config: ConfigDict, num_slots: int | None = None) -> models.Recurrent:
+    """The model that the config names, with the task's output size.
+
+    Args:
+      config: a valid config.
+      num_slots: another size of the memory than the config's.
+
+    Raises:
+      ConfigError: no such model, or `num_slots` for a model without a memory.
+    """
+    fields = dict(config.model)
+    name = fields.pop("name")
+    features = make_task(config).output_features
+    if name == "ntm":
+        return _ntm(config.model, features, num_slots or config.model.num_slots)
+    if num_slots is not None:
+        raise ConfigError(f"slots: expected a model with a memory, got {name!r}")
+    return _BASELINES[name](features, **fields)
+
+
+def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """The optimizer that the config names, behind clipping by the gradient's global norm."""
+    if config.optimizer == "adam":
+        optimizer = optax.adam(config.learning_rate)
+    else:
+        # Graves (2013), equations 38 to 41: sqrt(n - g^2 + 1e-4), the constant inside the root.
+        optimizer = optax.rmsprop(
+            config.learning_rate,
+            decay=0.95,
+            eps=1e-4,
+            centered=True,
+            momentum=0.9,
+            eps_in_sqrt=True,
+        )
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+
+
+def _ntm(fields: ConfigDict, features: int, num_slots: int) -> models.NTM:
+    dtype = None if fields.dtype == "float32" else jnp.bfloat16
+    if fields.controller == "feed_forward":
+        controller: nn.RNNCellBase = controllers.FeedForward(
+            tuple(fields.hidden_sizes), activation=_ACTIVATIONS[fields.activation], dtype=dtype
+        )
+    elif fields.controller == "lstm":
+        controller = _stack(
+            controllers.LSTM(size, forget_bias=fields.forget_bias, dtype=dtype)
+            for size in fields.hidden_sizes
+        )
+    else:
+        controller = _stack(nn.GRUCell(size, dtype=dtype) for size in fields.hidden_sizes)
+    start = (
+        nn.initializers.constant(fields.memory_scale)
+        if fields.memory_start == "constant"
+        else nn.initializers.normal(fields.memory_scale)
+    )
+    cell = NTMCell(
+        features,
+        controller,
+        num_slots=num_slots,
+        memory_init=start,
+        weights_init=uniform_weights if fields.weights_start == "uniform" else one_hot_weights,
+        dtype=dtype,
+        **{
+            name: fields[name]
+            for name in (
+                "slot_width",
+                "num_read_heads",
+                "num_write_heads",
+                "max_shift",
+                "strength_bias",
+                "gate_bias",
+                "sharpness_bias",
+                "shift_bias",
+                "output_from_reads",
+            )
+        },
+    )
+    learn = [part for part in models.LEARNABLE if fields[f"{part}_start"] == "learned"]
+    return models.NTM(cell, learn=tuple(learn), remat=fields.remat)
+
+
+def _stack(cells: Iterable[nn.RNNCellBase]) -> nn.RNNCellBase:
+    cells = tuple(cells)
+    if not cells:
+        raise ConfigError(
+            "model.hidden_sizes: expected at least one size for a recurrent controller, got ()"
+        )
+    return cells[0] if len(cells) == 1 else controllers.Stack(cells)
