@@ -86,7 +86,7 @@ def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
             checkpoint_every=1000,
             eval_lengths=(10, 20, 40, 80, 120),
             eval_sequences=256,  # of each length
-            stop_when_solved=3,  # evaluations in a row; 0 goes on to num_steps
+            stop_when_solved=5,  # evaluations in a row; 0 goes on to num_steps
             task=dict(name=task, **_pick("task.name", _TASKS, task)),
             model=dict(name=model, **_pick("model.name", _MODELS, model)),
         )

@@ -164,7 +164,9 @@ class _Loop:
             self.updates.task,
             self.config.eval_lengths,
             self.config.eval_sequences,
-            self.config.seed,
+            # Other sequences each time: a machine that fails on one in a thousand, an empty first
+            # vector say, would pass again and again on sequences that have none.
+            seed=step,
         )
         solved = evaluation.is_solved(results, self.updates.task.max_length)
         errors = {str(r.length): r.bit_errors_per_sequence for r in results}

@@ -62,7 +62,12 @@ def test_evaluation_of_the_run_is_what_training_measured(whole):
     config = runs.load_config(workdir)
     trained = reports.load_run(workdir)
     results = evaluation.evaluate(
-        trained.model, trained.params, trained.task, config.eval_lengths, config.eval_sequences
+        trained.model,
+        trained.params,
+        trained.task,
+        config.eval_lengths,
+        config.eval_sequences,
+        seed=summary["step"],
     )
     found = {str(r.length): r.bit_errors_per_sequence for r in results}
     assert found == summary["bit_errors_per_sequence"]
