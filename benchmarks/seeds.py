@@ -5,7 +5,9 @@
 For each seed: `train.py` timed from outside, from the start of the command to its end, compilation
 and the last checkpoint included; then `eval.py` on sequences that training did not use, at the
 trained size of the memory and enlarged. benchmarks/results/<config name>.json gets a row a seed as
-it comes; a seed that has its row is left out, so the command can be interrupted and repeated.
+it comes; a seed that has its row is left out, so the command can be interrupted and repeated. A
+time counts only if the machine had nothing else to do: `--name=copy_ntm_alone` keeps such rows
+apart, and the load before each command stands in its row.
 """
 
 import json
@@ -26,13 +28,14 @@ _SEEDS = flags.DEFINE_list("seeds", [str(seed) for seed in range(10)], "Seeds, b
 _LENGTHS = flags.DEFINE_string("lengths", "10,20,40,80,120", "For eval.py.")
 _FAR = flags.DEFINE_string("far", "300", "Lengths for eval.py with the enlarged memory, or none.")
 _SLOTS = flags.DEFINE_integer("slots", 512, "Slots of the enlarged memory.")
+_NAME = flags.DEFINE_string("name", None, "Of the file; the config's if not given.")
 _RUNS = flags.DEFINE_string("runs", None, "Folder to keep the runs in; not kept if not given.")
 
 
 def main(argv: list[str]) -> None:
     """Runs what is missing and writes it down."""
     del argv
-    path = _ROOT / "benchmarks" / "results" / f"{Path(_CONFIG.value).stem}.json"
+    path = _ROOT / "benchmarks" / "results" / f"{_NAME.value or Path(_CONFIG.value).stem}.json"
     path.parent.mkdir(exist_ok=True)
     rows = json.loads(path.read_text())["seeds"] if path.exists() else []
     for seed in map(int, _SEEDS.value):
@@ -47,12 +50,13 @@ def main(argv: list[str]) -> None:
 
 
 def _train(seed: int, workdir: Path) -> dict:
+    load = os.getloadavg()[0]
     began = time.monotonic()
     # fmt: off
     _run("train.py", f"--config={_ROOT / _CONFIG.value}", f"--config.seed={seed}",
          f"--workdir={workdir}")
     # fmt: on
-    row = {"command_seconds": round(time.monotonic() - began, 1)}
+    row = {"load_before": load, "command_seconds": round(time.monotonic() - began, 1)}
     row["summary"] = json.loads((workdir / "summary.json").read_text())
     row["evaluation"] = _evaluate(workdir, "--lengths", _LENGTHS.value)
     if _FAR.value:

@@ -1,4 +1,7 @@
-"""x"""
+"""The LSTM of the paper's table 3 on the copy task.
+
+python train.py --config=configs/copy_lstm.py
+"""
 
 from ml_collections import ConfigDict
 

@@ -1,4 +1,7 @@
-"""x"""
+"""The LSTM baseline of flomlo/ntm_keras.
+
+python train.py --config=configs/copy_lstm_keras.py
+"""
 
 from ml_collections import ConfigDict
 

@@ -1,4 +1,7 @@
-"""x"""
+"""The Neural Turing Machine with a feed-forward controller on the copy task.
+
+python train.py --config=configs/copy_ntm.py
+"""
 
 from ml_collections import ConfigDict
 

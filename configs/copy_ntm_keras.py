@@ -1,4 +1,7 @@
-"""x"""
+"""The copy experiment of flomlo/ntm_keras.
+
+python train.py --config=configs/copy_ntm_keras.py
+"""
 
 from ml_collections import ConfigDict
 

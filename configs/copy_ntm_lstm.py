@@ -1,4 +1,7 @@
-"""x"""
+"""The Neural Turing Machine with an LSTM controller on the copy task.
+
+python train.py --config=configs/copy_ntm_lstm.py
+"""
 
 from ml_collections import ConfigDict
 
