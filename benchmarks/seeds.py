@@ -50,13 +50,15 @@ def main(argv: list[str]) -> None:
 
 
 def _train(seed: int, workdir: Path) -> dict:
-    load = os.getloadavg()[0]
+    fresh, load = not workdir.exists(), os.getloadavg()[0]
     began = time.monotonic()
     # fmt: off
     _run("train.py", f"--config={_ROOT / _CONFIG.value}", f"--config.seed={seed}",
          f"--workdir={workdir}")
     # fmt: on
-    row = {"load_before": load, "command_seconds": round(time.monotonic() - began, 1)}
+    row: dict = {}
+    if fresh:  # a run that went on says its time in the summary alone
+        row |= {"load_before": load, "command_seconds": round(time.monotonic() - began, 1)}
     row["summary"] = json.loads((workdir / "summary.json").read_text())
     row["evaluation"] = _evaluate(workdir, "--lengths", _LENGTHS.value)
     if _FAR.value:

@@ -11,7 +11,7 @@ from ntm_jax.config import default
 def get_config() -> ConfigDict:
     """The LSTM of table 3, on copy (section 4.1)."""
     config = default("copy", "skip_lstm")
-    config.num_steps = 20_000
+    config.num_steps = 12_000
     config.batch_size = 16
     config.learning_rate = 5e-4
     config.log_every = 50
