@@ -58,12 +58,15 @@ def make_model(config: ConfigDict, num_slots: int | None = None) -> models.Recur
 
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     """The optimizer that the config names, behind clipping by the gradient's global norm."""
+    rate = config.learning_rate
+    if config.learning_rate_half_life:
+        rate = optax.exponential_decay(rate, config.learning_rate_half_life, 0.5)
     if config.optimizer == "adam":
-        optimizer = optax.adam(config.learning_rate)
+        optimizer = optax.adam(rate)
     else:
         # Graves (2013), equations 38 to 41: sqrt(n - g^2 + 1e-4), the constant inside the root.
         optimizer = optax.rmsprop(
-            config.learning_rate,
+            rate,
             decay=0.95,
             eps=1e-4,
             centered=True,

@@ -79,6 +79,7 @@ def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
             batch_size=4,
             optimizer="adam",
             learning_rate=1e-3,
+            learning_rate_half_life=0,  # updates; 0 keeps the rate
             clip_norm=1.0,  # global norm of the gradient
             max_skipped=20,  # updates in a row skipped for a value that is not finite
             log_every=100,
@@ -102,6 +103,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "batch_size": _POSITIVE,
     "optimizer": (f"one of {_OPTIMIZERS}", lambda value: value in _OPTIMIZERS),
     "learning_rate": _POSITIVE,
+    "learning_rate_half_life": _COUNT,
     "clip_norm": _POSITIVE,
     "max_skipped": _POSITIVE,
     "log_every": _POSITIVE,

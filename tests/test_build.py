@@ -117,3 +117,15 @@ def test_what_only_shows_in_building_is_named_as_well(make, name, value, said):
     config = settings(**{"model.controller": "lstm", name: value})
     with pytest.raises(configs.ConfigError, match="^" + re.escape(said)):
         make(config)
+
+
+def test_the_learning_rate_halves_in_its_half_life(optax_promotion):
+    config = settings(learning_rate=0.5, learning_rate_half_life=2, clip_norm=1e9)
+    optimizer = build.make_optimizer(config)
+    state = optimizer.init(jnp.zeros(1))
+    sizes = []
+    for _ in range(5):
+        change, state = optimizer.update(jnp.ones(1), state)
+        sizes.append(abs(float(change[0])))
+    # Adam moves by the rate where the gradient never changes.
+    np.testing.assert_allclose(sizes, 0.5 * 0.5 ** (np.arange(5) / 2), rtol=1e-4)
