@@ -11,9 +11,9 @@ from ntm_jax.config import default
 def get_config() -> ConfigDict:
     """The Neural Turing Machine with an LSTM controller, on copy (section 4.1)."""
     config = default("copy", "ntm")
-    # An LSTM makes the machine's gradients explode now and then; a rate that falls holds on to
-    # what is learned. A stronger push to walk: its outputs start smaller than a dense layer's.
-    config.learning_rate_half_life = 3000
     config.model.controller = "lstm"
-    config.model.shift_bias = 4.0
+    # From a zero state the first vector of some sequences was not told from none at all.
+    config.model.controller_start = "learned"
+    # Its gradients explode now and then; a rate that falls holds on to what is learned.
+    config.learning_rate_half_life = 4000
     return config
