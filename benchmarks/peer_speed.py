@@ -78,7 +78,7 @@ def ours(batch_size: int) -> Contestant:
 
     model, optimizer = build.make_model(config), build.make_optimizer(config)
     updates = Updates(model, task, optimizer, batch_size, config.seed)
-    state = parallel.replicate(updates.init())
+    state = parallel.replicate(updates.init(), batch_size)
     facts = {
         "num_params": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
         "batch_split_over_cores": batch_size % jax.local_device_count() == 0,
@@ -93,7 +93,7 @@ def ours(batch_size: int) -> Contestant:
         state, measured = updates.run(state, config.log_every)
         return config.log_every, float(jax.device_get(measured).loss[-1])
 
-    return Contestant(f"ntm_jax, {parallel.describe_devices()}", advance, facts)
+    return Contestant(f"ntm_jax, {parallel.describe_devices(batch_size)}", advance, facts)
 
 
 def theirs(train: ModuleType, batch_size: int, threads: int) -> Contestant:

@@ -1,6 +1,9 @@
 """The LSTM of the paper's table 3 on the copy task.
 
 python train.py --config=configs/copy_lstm.py
+
+Reached, seed 0, one core of a shared 2-core CPU machine, 49 minutes: 99.99 % of the bits at
+length 10, 93 % at 20, chance at 80 and 120 (benchmarks/results/copy_lstm.json).
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,8 @@
 """The LSTM baseline of flomlo/ntm_keras.
 
 python train.py --config=configs/copy_lstm_keras.py
+
+Its LSTM 256-256-8 has 807,200 parameters. Not run to its end yet: no result is claimed.
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,8 @@
 """The copy experiment of flomlo/ntm_keras.
 
 python train.py --config=configs/copy_ntm_keras.py
+
+Its dense controller has 3,100 parameters. Not run to its end yet: no result is claimed.
 """
 
 from ml_collections import ConfigDict

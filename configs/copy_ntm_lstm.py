@@ -1,6 +1,10 @@
 """The Neural Turing Machine with an LSTM controller on the copy task.
 
 python train.py --config=configs/copy_ntm_lstm.py
+
+Reached, one seed a run, one core of a shared 2-core CPU machine: 2 of 2 seeds copied 10 to 120,
+after 5,000 and 12,500 updates (benchmarks/results/copy_ntm_lstm.json); more seeds are still to
+be run.
 """
 
 from ml_collections import ConfigDict
