@@ -106,7 +106,7 @@ class NTMCell(nn.RNNCellBase):
     tells two slots apart but their distance from the heads, so what is learned about one place is
     learned about all. A gate that starts nearly closed (-3: 5 % content), a sharpness that starts
     above one and shifts that start upwards make walking along the slots, like the head of a tape,
-    what a head does before it has learned anything. It learns sooner to stop walking than to walk.
+    what a head does before it has learned anything.
 
     Attributes:
       features: O, size of the output.

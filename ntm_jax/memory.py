@@ -101,7 +101,7 @@ def write(
 
 def _outer(weights: jax.Array, vector: jax.Array) -> jax.Array:
     # As a matrix product: its transposes are matrix products too, where those of a broadcast
-    # multiplication are reductions, which made the backward pass twice as slow on the CPU.
+    # multiplication are reductions.
     return weights[:, None] @ vector[None, :]
 
 

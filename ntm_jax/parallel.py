@@ -8,8 +8,9 @@ import jax
 __all__ = ["describe_devices", "replicate", "shard_batch", "use_all_cores"]
 
 
-# Examples a device: with fewer, devices wait for each other longer than they work. Training with
-# batches of 4 took twice as long on two cores as on one.
+# Examples a device. With batches of 4, two cores were no faster than one: 18 and 19 ms an update of
+# the whole run (benchmarks/results/copy_ntm_split_batch.json, copy_ntm_alone.json). Between 4 and
+# 16 a device the limit is a guess.
 _WORTH = 8
 
 
