@@ -1,18 +1,12 @@
 """All cores and devices of one machine, by splitting the batch over them."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
-__all__ = ["describe_devices", "replicate", "shard_batch", "use_all_cores"]
-
-
-# Examples a device. With batches of 4, two cores were no faster than one: 18 and 19 ms an update of
-# the whole run (benchmarks/results/copy_ntm_split_batch.json, copy_ntm_alone.json). Between 4 and
-# 16 a device the limit is a guess.
-_WORTH = 8
-
+__all__ = ["describe_devices", "over_batch", "replicate", "shard_batch", "use_all_cores"]
 
 def use_all_cores() -> None:
     """Makes every CPU core a JAX device. Call it before anything else of JAX runs.
@@ -30,6 +24,33 @@ def shard_batch(batch: Any) -> Any:
     return jax.lax.with_sharding_constraint(batch, _sharding(size, "batch"))
 
 
+def over_batch(function: Callable[[Any, jax.Array], jax.Array]) -> Callable[..., jax.Array]:
+    """The function with every device running it whole on its share of the batch.
+
+    Left to XLA, the devices would add up their gradients in every time step of the backward pass;
+    so they do it once, after the last.
+
+    Args:
+      function: from anything (parameters) and a batch, [B, ...], to results, [B, ...].
+
+    Returns:
+      The same function.
+    """
+
+    def split(params: Any, batch: jax.Array) -> jax.Array:
+        shared = jax.shard_map(
+            function,
+            mesh=_sharding(len(batch)).mesh,
+            in_specs=(jax.P(), jax.P("batch")),
+            out_specs=jax.P("batch"),
+            # It would have every initial state marked as one that differs between devices.
+            check_vma=False,
+        )
+        return shared(params, batch)
+
+    return split
+
+
 def replicate(tree: Any, batch_size: int) -> Any:
     """Puts a copy of every leaf on every device that a batch of this size is split over."""
     return jax.device_put(tree, _sharding(batch_size))
@@ -42,9 +63,8 @@ def describe_devices(batch_size: int) -> str:
 
 
 def _share(batch_size: int) -> int:
-    """The most local devices that divide the batch and have enough of it each."""
-    shares = range(1, jax.local_device_count() + 1)
-    return max(n for n in shares if n == 1 or (batch_size % n == 0 and batch_size // n >= _WORTH))
+    """The most local devices that divide the batch."""
+    return max(n for n in range(1, jax.local_device_count() + 1) if batch_size % n == 0)
 
 
 def _sharding(batch_size: int, *axes: str) -> jax.NamedSharding:

@@ -98,9 +98,12 @@ class Updates:
         batch = parallel.shard_batch(self.task.sample(sample_key, self._batch_size))
         weights = jnp.where(batch.mask, 1.0, self.task.unscored_weight)
 
+        @parallel.over_batch
+        def run(params: Any, inputs: jax.Array) -> jax.Array:
+            return self.model.apply({"params": params}, inputs, rngs={"dropout": dropout_key})
+
         def loss_of(params: Any) -> tuple[jax.Array, jax.Array]:
-            rngs = {"dropout": dropout_key}
-            logits = self.model.apply({"params": params}, batch.inputs, rngs=rngs)
+            logits = run(params, batch.inputs)
             loss = losses.bit_cross_entropy(logits, batch.targets, weights)
             return loss, losses.bits_per_sequence(logits, batch.targets, batch.mask)
 
