@@ -39,7 +39,8 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         sys.exit(f"train.py: expected flags alone, got {' '.join(argv[1:])}")
     name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
-    logging.set_verbosity(logging.WARNING)
+    # What orbax logs as an error it raises too.
+    logging.set_verbosity(logging.FATAL)
     parallel.use_all_cores()
     try:
         summary = train(_CONFIG.value, Path(_WORKDIR.value or f"runs/{name}"))

@@ -11,7 +11,7 @@ __all__ = ["CheckpointError", "Checkpoints"]
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that is missing, or does not fit the model."""
+    """A checkpoint that is missing, does not fit the model, or cannot be stored."""
 
 
 class Checkpoints:
@@ -43,18 +43,25 @@ class Checkpoints:
         """Stores the state after `step` updates, unless it is there already.
 
         Raises:
-          OSError: the disk is full or cannot be written to.
+          CheckpointError: the disk is full or cannot be written to.
         """
         if step in self._manager.all_steps():
             return
         # As NumPy arrays: what is stored does not depend on how many devices there were.
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                params=ocp.args.StandardSave(jax.device_get(params)),
-                optimizer_state=ocp.args.StandardSave(jax.device_get(optimizer_state)),
-            ),
-        )
+        try:
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    params=ocp.args.StandardSave(jax.device_get(params)),
+                    optimizer_state=ocp.args.StandardSave(jax.device_get(optimizer_state)),
+                ),
+            )
+        except (OSError, ValueError) as error:  # a full disk is a ValueError of tensorstore
+            last = self.latest_step()
+            raise CheckpointError(
+                f"{self.path(step)}: expected to store a checkpoint, got: {str(error)[-100:]}; "
+                + (f"the last good one is {self.path(last)}" if last else "there is none before it")
+            ) from error
 
     def restore(self, step: int, params: Any, optimizer_state: Any = None) -> tuple[Any, Any]:
         """Loads the checkpoint of `step`.

@@ -8,6 +8,7 @@ import jax
 
 __all__ = ["describe_devices", "over_batch", "replicate", "shard_batch", "use_all_cores"]
 
+
 def use_all_cores() -> None:
     """Makes every CPU core a JAX device. Call it before anything else of JAX runs.
 

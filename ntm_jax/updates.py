@@ -75,7 +75,8 @@ class Updates:
     def init(self) -> TrainState:
         """The state before the first update."""
         inputs = jnp.zeros((1, 1, self.task.input_features))
-        params = self.model.init(jax.random.fold_in(self._key, 0), inputs)["params"]
+        # One compilation in place of one for each operation.
+        params = jax.jit(self.model.init)(jax.random.fold_in(self._key, 0), inputs)["params"]
         return TrainState(params, self._optimizer.init(params), jnp.zeros((), jnp.int32))
 
     def compile(self, state: TrainState, num_updates: int) -> None:

@@ -1,3 +1,5 @@
+import resource
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -53,3 +55,17 @@ def test_other_shapes_are_refused(tmp_path):
         checkpoints.restore(1, {"dense": {"kernel": jnp.zeros((5, 3))}})
     with pytest.raises(CheckpointError, match="expected a checkpoint that fits"):
         checkpoints.restore(1, {"other": jnp.zeros(2)})
+
+
+def test_a_disk_that_takes_no_more_is_told_and_the_older_checkpoint_stays(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, PARAMS, OPTIMIZER)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # bytes in a file
+    try:
+        with pytest.raises(CheckpointError, match=r"2: expected to store .* last good one is .*1$"):
+            checkpoints.save(2, PARAMS, OPTIMIZER)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    params, _ = Checkpoints(tmp_path).restore(1, PARAMS)
+    np.testing.assert_array_equal(params["dense"]["kernel"], PARAMS["dense"]["kernel"])
