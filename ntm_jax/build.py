@@ -111,7 +111,7 @@ def _ntm(fields: ConfigDict, features: int, num_slots: int) -> models.NTM:
                 "strength_bias",
                 "gate_bias",
                 "sharpness_bias",
-                "write_shift_bias",
+                "shift_bias",
                 "output_from_reads",
             )
         },

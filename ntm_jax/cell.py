@@ -105,9 +105,8 @@ class NTMCell(nn.RNNCellBase):
     The default start is a constant, nearly empty memory and one-hot weightings on slot 0: nothing
     tells two slots apart but their distance from the heads, so what is learned about one place is
     learned about all. A gate that starts nearly closed (-3: 5 % content), a sharpness that starts
-    above one and a write head that starts by moving upwards make writing along the slots, like the
-    head of a tape, what happens before anything is learned. A read head that moved too would have
-    to unlearn it: nearly all machines that copy at every length wait with it at the first slot.
+    above one and shifts that start upwards make walking along the slots, like the head of a tape,
+    what a head does before it has learned anything.
 
     Attributes:
       features: O, size of the output.
@@ -122,8 +121,7 @@ class NTMCell(nn.RNNCellBase):
       strength_bias: initial raw bias of the key strengths, beta = softplus(.).
       gate_bias: initial raw bias of the gates, g = sigmoid(.).
       sharpness_bias: initial raw bias of the sharpness, gamma = 1 + softplus(.).
-      write_shift_bias: initial raw bias of a write head's moving one slot up, against each other
-        shift.
+      shift_bias: initial raw bias of moving one slot up, against each other shift.
       output_from_reads: the output sees the new read vectors beside the controller's output.
       output_activation: applied to the output; None leaves logits.
       dtype: of the dense layers, such as bfloat16; memory and parameters are float32.
@@ -144,7 +142,7 @@ class NTMCell(nn.RNNCellBase):
     strength_bias: float = 0.0
     gate_bias: float = -3.0
     sharpness_bias: float = 1.0
-    write_shift_bias: float = 2.0
+    shift_bias: float = 2.0
     output_from_reads: bool = True
     output_activation: Callable[[jax.Array], jax.Array] | None = None
     dtype: Any = None
@@ -184,7 +182,7 @@ class NTMCell(nn.RNNCellBase):
         controller_carry, hidden = self.controller(carry.controller, seen)
 
         bias = heads.interface_bias(
-            *sizes, self.strength_bias, self.gate_bias, self.sharpness_bias, self.write_shift_bias
+            *sizes, self.strength_bias, self.gate_bias, self.sharpness_bias, self.shift_bias
         )
         raw = nn.Dense(
             heads.interface_size(*sizes),

@@ -88,7 +88,7 @@ def interface_bias(
     strength: float = 0.0,
     gate: float = 0.0,
     sharpness: float = 0.0,
-    write_shift: float = 0.0,
+    shift: float = 0.0,
 ) -> np.ndarray:
     """Initial bias of the raw vector: what every head does before it has learned anything.
 
@@ -100,20 +100,18 @@ def interface_bias(
       strength: raw bias of beta = softplus(.).
       gate: raw bias of g = sigmoid(.); negative follows the previous weighting.
       sharpness: raw bias of gamma = 1 + softplus(.).
-      write_shift: raw bias of a write head's moving one slot up, against every other shift, in the
-        softmax of s; a read head starts with none.
+      shift: raw bias of moving one slot up, against every other shift, in the softmax of s.
 
     Returns:
       [interface_size(...)], float32.
     """
     shifts = np.zeros(2 * max_shift + 1)
-    read_head = np.concatenate([np.zeros(slot_width), [strength, gate, sharpness], shifts])
-    write_head = read_head.copy()
     if max_shift > 0:
-        write_head[-max_shift] = write_shift
-    heads = [np.tile(read_head, num_read_heads), np.tile(write_head, num_write_heads)]
+        shifts[max_shift + 1] = shift
+    head = np.concatenate([np.zeros(slot_width), [strength, gate, sharpness], shifts])
+    heads = np.tile(head, num_read_heads + num_write_heads)
     vectors = np.zeros(2 * num_write_heads * slot_width)
-    return np.concatenate([*heads, vectors]).astype(np.float32)
+    return np.concatenate([heads, vectors]).astype(np.float32)
 
 
 def _address_parameters(raw: jax.Array, slot_width: int) -> AddressParameters:

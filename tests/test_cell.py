@@ -202,7 +202,7 @@ def test_read_heads_see_what_was_written_in_the_same_step():
     "biases",
     [
         {},
-        {"strength_bias": 2.0, "gate_bias": 1.5, "sharpness_bias": -1.0, "write_shift_bias": 3.0},
+        {"strength_bias": 2.0, "gate_bias": 1.5, "sharpness_bias": -1.0, "shift_bias": 3.0},
     ],
     ids=["default", "chosen"],
 )
@@ -213,9 +213,9 @@ def test_initial_biases_set_what_the_heads_do_before_learning(biases):
     params["interface"]["kernel"] = jnp.zeros_like(params["interface"]["kernel"])
     recorded = _traced(cell)(params, state, jnp.ones(INPUTS))[1]
     interface = recorded["trace"]["step"].interface
-    for emitted, push in ((interface.read, 0.0), (interface.write, cell.write_shift_bias)):
+    for emitted in (interface.read, interface.write):
         gate = reference.sigmoid(np.float64(cell.gate_bias))
-        shift = reference.softmax([0, 0, 0, push, 0])
+        shift = reference.softmax([0, 0, 0, cell.shift_bias, 0])
         np.testing.assert_allclose(emitted.gate, np.full_like(emitted.gate, gate), rtol=1e-6)
         np.testing.assert_allclose(emitted.strength, reference.softplus(cell.strength_bias), 1e-6)
         sharpness = 1.0 + reference.softplus(cell.sharpness_bias)

@@ -100,17 +100,17 @@ def test_another_length_is_refused_with_both_lengths():
 
 def test_the_bias_sets_what_every_head_does_and_nothing_else():
     sizes = (2, 3, 4, 1)
-    bias = heads.interface_bias(*sizes, strength=2.0, gate=-3.0, sharpness=1.5, write_shift=0.5)
+    bias = heads.interface_bias(*sizes, strength=2.0, gate=-3.0, sharpness=1.5, shift=0.5)
     assert bias.shape == (heads.interface_size(*sizes),)
     assert bias.dtype == np.float32
     got = split(jnp.asarray(bias), *sizes)
     softplus, sigmoid = reference.softplus, reference.sigmoid
-    for emitted, shifts in ((got.read, [0.0, 0.0, 0.0]), (got.write, [0.0, 0.0, 0.5])):
+    for emitted in (got.read, got.write):
         np.testing.assert_array_equal(emitted.key, 0.0)
         np.testing.assert_allclose(emitted.strength, softplus(2.0), rtol=1e-6)
         np.testing.assert_allclose(emitted.gate, sigmoid(-3.0), rtol=1e-6)
         np.testing.assert_allclose(emitted.sharpness, 1.0 + softplus(1.5), rtol=1e-6)
-        want = np.broadcast_to(reference.softmax(shifts), emitted.shift.shape)
+        want = np.broadcast_to(reference.softmax([0.0, 0.0, 0.5]), emitted.shift.shape)
         np.testing.assert_allclose(emitted.shift, want, rtol=1e-6)
     np.testing.assert_array_equal(got.erase, 0.5)
     np.testing.assert_array_equal(got.add, 0.0)

@@ -412,8 +412,8 @@ POINTS = {
     "strength 10000, content alone": ({"strength": 1e4, "gate": 1e3}, {}),
     "sharpness 1000": ({"sharpness": 1e3, "gate": 0.0}, {}),
     "sharpness 1000, previous alone": ({"sharpness": 1e3, "gate": -1e3}, {}),
-    "one-hot shift": ({"write_shift": 1e4, "gate": -1e3}, {}),
-    "all of them": ({"strength": 1e4, "gate": -1e3, "sharpness": 1e3, "write_shift": 1e4}, {}),
+    "one-hot shift": ({"shift": 1e4, "gate": -1e3}, {}),
+    "all of them": ({"strength": 1e4, "gate": -1e3, "sharpness": 1e3, "shift": 1e4}, {}),
     "all of them, zero memory": (
         {"strength": 1e4, "gate": 0.0, "sharpness": 1e3},
         {"memory": jnp.zeros((BATCH, SLOTS, WIDTH))},
