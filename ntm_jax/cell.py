@@ -106,7 +106,9 @@ class NTMCell(nn.RNNCellBase):
     tells two slots apart but their distance from the heads, so what is learned about one place is
     learned about all. A gate that starts nearly closed (-3: 5 % content), a sharpness that starts
     above one and shifts that start upwards make walking along the slots, like the head of a tape,
-    what a head does before it has learned anything.
+    what a head does before it has learned anything. What moves the heads starts from these biases
+    alone, with a kernel of zero: a head whose steps hang on what is seen and read, as a random
+    kernel would have it, walks well enough for the trained lengths and strays beyond them.
 
     Attributes:
       features: O, size of the output.
@@ -184,8 +186,10 @@ class NTMCell(nn.RNNCellBase):
         bias = heads.interface_bias(
             *sizes, self.strength_bias, self.gate_bias, self.sharpness_bias, self.shift_bias
         )
+        vectors = heads.is_vector(*sizes)
         raw = nn.Dense(
             heads.interface_size(*sizes),
+            kernel_init=lambda *args: jnp.where(vectors, nn.linear.default_kernel_init(*args), 0.0),
             bias_init=lambda key, shape, dtype: jnp.asarray(bias, dtype),
             dtype=self.dtype,
             name="interface",

@@ -13,7 +13,7 @@ import numpy as np
 
 from ntm_jax.addressing import AddressParameters
 
-__all__ = ["Interface", "interface_bias", "interface_size", "split_interface"]
+__all__ = ["Interface", "interface_bias", "interface_size", "is_vector", "split_interface"]
 
 
 class Interface(NamedTuple):
@@ -112,6 +112,19 @@ def interface_bias(
     heads = np.tile(head, num_read_heads + num_write_heads)
     vectors = np.zeros(2 * num_write_heads * slot_width)
     return np.concatenate([heads, vectors]).astype(np.float32)
+
+
+def is_vector(
+    num_read_heads: int, num_write_heads: int, slot_width: int, max_shift: int
+) -> np.ndarray:
+    """Which raw values are parts of a key, an erase or an add vector; the others move the heads.
+
+    Returns:
+      [interface_size(...)], boolean.
+    """
+    head = np.arange(slot_width + 2 * max_shift + 4) < slot_width
+    heads = np.tile(head, num_read_heads + num_write_heads)
+    return np.concatenate([heads, np.ones(2 * num_write_heads * slot_width, bool)])
 
 
 def _address_parameters(raw: jax.Array, slot_width: int) -> AddressParameters:

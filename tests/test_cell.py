@@ -210,7 +210,6 @@ def test_initial_biases_set_what_the_heads_do_before_learning(biases):
     cell = _cell(num_read_heads=2, max_shift=2, **biases)
     state = drawing.busy_state(cell, (), INPUTS)
     params = jax.jit(cell.init)(jax.random.key(0), state, jnp.ones(INPUTS))["params"]
-    params["interface"]["kernel"] = jnp.zeros_like(params["interface"]["kernel"])
     recorded = _traced(cell)(params, state, jnp.ones(INPUTS))[1]
     interface = recorded["trace"]["step"].interface
     for emitted in (interface.read, interface.write):
@@ -222,7 +221,7 @@ def test_initial_biases_set_what_the_heads_do_before_learning(biases):
         np.testing.assert_allclose(emitted.sharpness, sharpness, rtol=1e-6)
         want = np.broadcast_to(shift, emitted.shift.shape)
         np.testing.assert_allclose(emitted.shift, want, rtol=1e-6)
-        np.testing.assert_array_equal(emitted.key, 0.0)
+        assert np.all(emitted.key != 0.0)  # what a head looks for does hang on what it sees
 
 
 def test_the_heads_start_by_keeping_their_place_as_the_docstring_says():
