@@ -40,7 +40,7 @@ from unittest import mock
 import jax
 from absl import app, flags, logging
 
-from ntm_jax import build, parallel, runs
+from ntm_jax import build, models, parallel, runs
 from ntm_jax import config as configs
 from ntm_jax.updates import Updates
 
@@ -80,7 +80,7 @@ def ours(batch_size: int) -> Contestant:
     updates = Updates(model, task, optimizer, batch_size, config.seed)
     state = parallel.replicate(updates.init(), batch_size)
     facts = {
-        "num_params": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+        "num_params": models.num_params(state.params),
         "batch_split_over_cores": batch_size % jax.local_device_count() == 0,
         "settings": config.to_dict(),
     }

@@ -36,7 +36,7 @@ def interface_size(
     num_read_heads: int, num_write_heads: int, slot_width: int, max_shift: int
 ) -> int:
     """Length of the raw interface vector."""
-    address_size = slot_width + 2 * max_shift + 4
+    address_size = _address_size(slot_width, max_shift)
     return num_read_heads * address_size + num_write_heads * (address_size + 2 * slot_width)
 
 
@@ -62,7 +62,7 @@ def split_interface(
     if raw.shape[-1] != expected:
         raise ValueError(f"raw: expected {expected} interface values, got {raw.shape[-1]}")
     num_heads = num_read_heads + num_write_heads
-    address_size = slot_width + 2 * max_shift + 4
+    address_size = _address_size(slot_width, max_shift)
     addresses, erase, add = jnp.split(
         raw,
         np.cumsum([num_heads * address_size, num_write_heads * slot_width]),
@@ -122,9 +122,14 @@ def is_vector(
     Returns:
       [interface_size(...)], boolean.
     """
-    head = np.arange(slot_width + 2 * max_shift + 4) < slot_width
+    head = np.arange(_address_size(slot_width, max_shift)) < slot_width
     heads = np.tile(head, num_read_heads + num_write_heads)
     return np.concatenate([heads, np.ones(2 * num_write_heads * slot_width, bool)])
+
+
+def _address_size(slot_width: int, max_shift: int) -> int:
+    """Key, strength, gate, sharpness and the 2 max_shift + 1 shifts of one head."""
+    return slot_width + 3 + 2 * max_shift + 1
 
 
 def _address_parameters(raw: jax.Array, slot_width: int) -> AddressParameters:

@@ -20,6 +20,7 @@ __all__ = [
     "Recurrent",
     "dense",
     "keras_lstm",
+    "num_params",
     "skip_lstm",
     "trace",
 ]
@@ -199,6 +200,11 @@ def trace(
     """
     outputs, recorded = model.apply({"params": params}, inputs, mask, mutable=["trace"])
     return outputs, recorded["trace"]["cell"]["step"]
+
+
+def num_params(params: Any) -> int:
+    """How many numbers there are in a model's parameters."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def skip_lstm(

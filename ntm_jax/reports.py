@@ -46,7 +46,7 @@ class Trained:
     @property
     def num_params(self) -> int:
         """Number of parameters."""
-        return sum(leaf.size for leaf in jax.tree.leaves(self.params))
+        return models.num_params(self.params)
 
 
 def load_run(workdir: Path, num_slots: int | None = None) -> Trained:

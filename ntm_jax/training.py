@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from ntm_jax import build, evaluation, parallel, runs
+from ntm_jax import build, evaluation, models, parallel, runs
 from ntm_jax import config as configs
 from ntm_jax.checkpoints import Checkpoints
 from ntm_jax.progress import Progress
@@ -42,7 +42,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     Raises:
       ConfigError: the config cannot be run.
       RunError: `workdir` holds a run of another config.
-      CheckpointError: the newest checkpoint cannot be read.
+      CheckpointError: the newest checkpoint cannot be read, or the next cannot be stored.
       TrainingError: `max_skipped` updates in a row were not finite.
       OSError: the folder cannot be written to.
     """
@@ -88,7 +88,8 @@ class _Loop:
         config = self.config
         state = self.restore(self.updates.init(), step)
         self.progress.say(
-            f"{config.task.name}, {config.model.name}: {_num_params(state):,} parameters, "
+            f"{config.task.name}, {config.model.name}: "
+            f"{models.num_params(state.params):,} parameters, "
             f"{parallel.describe_devices(config.batch_size)}, {self.workdir}"
             + (f", resumed after {step} updates" if step else "")
         )
@@ -193,7 +194,7 @@ class _Loop:
             "task": self.config.task.name,
             "model": self.config.model.name,
             "seed": self.config.seed,
-            "num_params": _num_params(state),
+            "num_params": models.num_params(state.params),
             "stopped": stopped,
             "step": step,
             "sequences": step * self.config.batch_size,
@@ -246,7 +247,3 @@ def _signals() -> Iterator[list[str]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _num_params(state: TrainState) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(state.params))

@@ -34,7 +34,7 @@ def run(devices, batch):
 
 
 def test_two_devices_split_the_batch_and_learn_what_one_learns():
-    one, two, odd = run(1, 16), run(2, 16), run(2, 3)
+    one, two, odd = run(1, 4), run(2, 4), run(2, 3)
     assert (one[0], two[0], odd[0]) == ("1 of 1 x cpu", "2 of 2 x cpu", "1 of 2 x cpu")
     assert (two[1], odd[1]) == ("2 False", "1 True")
     for a, b in zip(one[2], two[2], strict=True):
