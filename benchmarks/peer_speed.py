@@ -66,7 +66,9 @@ def ours(batch_size: int) -> Contestant:
     """ntm_jax, made from a config as training makes it, and compiled."""
     config = configs.default("copy", "ntm")
     config.update(seed=_SEED, batch_size=batch_size)
-    config.update(optimizer="graves_rmsprop", learning_rate=_LEARNING_RATE)
+    config.update(
+        optimizer="graves_rmsprop", learning_rate=_LEARNING_RATE, learning_rate_half_life=0
+    )
     config.task.update(min_length=_LENGTH, max_length=_LENGTH, num_bits=_BITS)
     config.model.update(controller="lstm", hidden_sizes=(_UNITS,), controller_start="learned")
     config.model.update(num_slots=_SLOTS, slot_width=_WIDTH, num_read_heads=1, num_write_heads=1)

@@ -19,6 +19,8 @@ def get_config() -> ConfigDict:
     config.num_steps = 12_000
     config.batch_size = 16
     config.learning_rate = 5e-4
+    config.learning_rate_half_life = 0
+    config.adam_b2 = 0.999  # the usual one, with which it was run
     config.log_every = 50
     config.eval_every = 1000
     return config

@@ -18,6 +18,8 @@ def get_config() -> ConfigDict:
     config.num_steps = 10_000
     config.batch_size = 100
     config.learning_rate = 5e-4
+    config.learning_rate_half_life = 0
+    config.adam_b2 = 0.999  # the usual one, as in ntm_keras
     config.clip_norm = 10.0
     config.log_every = 50
     config.eval_lengths = (5, 10, 20, 40, 80)

@@ -78,8 +78,15 @@ def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
             num_steps=20_000,  # updates at the most
             batch_size=4,
             optimizer="adam",
-            learning_rate=1e-3,
-            learning_rate_half_life=0,  # updates; 0 keeps the rate
+            # With a constant 1e-3, seed 3 never learned to copy. At 2e-3 some learn in 1,000
+            # updates, and the falling rate keeps what they learned.
+            learning_rate=2e-3,
+            learning_rate_half_life=4000,  # updates; 0 keeps the rate
+            # Not the usual 0.999: of a solved task the gradients are 1e-8, and the one sequence in
+            # thousands that fails then moves every parameter by (1 - b1) / sqrt(1 - b2) learning
+            # rates, 3.2 for 0.999, update after update. At 1e-3, seeds 1, 4 and 11 were not solved
+            # with it in 10,000 updates or more, and within 7,000 with 0.99.
+            adam_b2=0.99,
             clip_norm=1.0,  # global norm of the gradient
             max_skipped=20,  # updates in a row skipped for a value that is not finite
             log_every=100,
@@ -104,6 +111,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "optimizer": (f"one of {_OPTIMIZERS}", lambda value: value in _OPTIMIZERS),
     "learning_rate": _POSITIVE,
     "learning_rate_half_life": _COUNT,
+    "adam_b2": ("at least 0 and less than 1", lambda value: 0 <= value < 1),
     "clip_norm": _POSITIVE,
     "max_skipped": _POSITIVE,
     "log_every": _POSITIVE,

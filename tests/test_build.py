@@ -79,7 +79,9 @@ def test_slots_of_a_model_without_memory_are_refused():
 
 def test_graves_rmsprop_is_his_equations():
     """Graves (2013), equations 38 to 41, by hand in NumPy."""
-    config = settings(optimizer="graves_rmsprop", learning_rate=1e-3, clip_norm=1e9)
+    config = settings(
+        optimizer="graves_rmsprop", learning_rate=1e-3, learning_rate_half_life=0, clip_norm=1e9
+    )
     optimizer = build.make_optimizer(config)
     weights = jnp.zeros(2)
     state = optimizer.init(weights)
@@ -94,6 +96,22 @@ def test_graves_rmsprop_is_his_equations():
         change, state = optimizer.update(jnp.asarray(epsilon, jnp.float32), state, weights)
         weights = optax.apply_updates(weights, change)
     np.testing.assert_allclose(weights, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("adam_b2", "learning_rates"), [(0.99, 1.0), (0.999, 10**0.5)])
+def test_a_rare_gradient_moves_by_what_adam_b2_allows(optax_promotion, adam_b2, learning_rates):
+    """(1 - b1) / sqrt(1 - b2) learning rates, if all gradients before it were nothing."""
+    config = settings(adam_b2=adam_b2, learning_rate=0.5, learning_rate_half_life=0)
+    optimizer = build.make_optimizer(config)
+    weights = jnp.zeros(1)
+    state = jax.lax.fori_loop(
+        0,
+        20_000,
+        lambda _, state: optimizer.update(jnp.zeros(1), state, weights)[1],
+        optimizer.init(weights),
+    )
+    change, _ = optimizer.update(jnp.ones(1), state, weights)
+    np.testing.assert_allclose(change, -0.5 * learning_rates, rtol=1e-3)
 
 
 def test_clipping_is_by_global_norm(optax_promotion):

@@ -18,6 +18,7 @@ def settings(**overrides):
         ("num_steps", 0, "num_steps: expected greater than 0, got 0"),
         ("batch_size", -3, "batch_size: expected greater than 0, got -3"),
         ("learning_rate", 0.0, "learning_rate: expected greater than 0"),
+        ("adam_b2", 1.0, "adam_b2: expected at least 0 and less than 1, got 1.0"),
         ("learning_rate", float("nan"), "learning_rate: expected a finite number"),
         ("optimizer", "sgd", "optimizer: expected one of ('adam', 'graves_rmsprop'), got 'sgd'"),
         ("eval_lengths", (), "eval_lengths: expected one or more whole numbers"),

@@ -20,7 +20,7 @@ def test_another_config_is_refused_with_the_difference(tmp_path):
     other.model.num_slots = 64
     with pytest.raises(runs.RunError) as error:
         runs.open_run(tmp_path, other)
-    assert "learning_rate: 0.001 there, 0.5 now" in str(error.value)
+    assert "learning_rate: 0.002 there, 0.5 now" in str(error.value)
     assert "model.num_slots: 8 there, 64 now" in str(error.value)
     assert "batch_size" not in str(error.value)
 

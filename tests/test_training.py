@@ -125,7 +125,7 @@ def test_a_finished_run_trains_no_further(whole, capsys):
 def test_another_config_in_the_folder_is_refused(whole):
     config = tiny_config()
     config.learning_rate = 0.1
-    with pytest.raises(runs.RunError, match=r"learning_rate: 0\.001 there, 0\.1 now"):
+    with pytest.raises(runs.RunError, match=r"learning_rate: 0\.002 there, 0\.1 now"):
         training.train(config, whole[0])
 
 
