@@ -79,11 +79,10 @@ def ours(batch_size: int) -> Contestant:
     _expect("ntm_jax's scored steps", int(batch.mask.sum()), batch_size * _LENGTH)
 
     model, optimizer = build.make_model(config), build.make_optimizer(config)
-    updates = Updates(model, task, optimizer, batch_size, config.seed)
-    state = parallel.replicate(updates.init(), batch_size)
+    updates = Updates(model, task, optimizer, batch_size, configs.seeds(config))
+    state = updates.init()
     facts = {
         "num_params": models.num_params(state.params),
-        "batch_split_over_cores": batch_size % jax.local_device_count() == 0,
         "settings": config.to_dict(),
     }
     began = time.perf_counter()
@@ -95,7 +94,7 @@ def ours(batch_size: int) -> Contestant:
         state, measured = updates.run(state, config.log_every)
         return config.log_every, float(jax.device_get(measured).loss[-1])
 
-    return Contestant(f"ntm_jax, {parallel.describe_devices(batch_size)}", advance, facts)
+    return Contestant(f"ntm_jax, {updates.devices}", advance, facts)
 
 
 def theirs(train: ModuleType, batch_size: int, threads: int) -> Contestant:

@@ -15,6 +15,8 @@ __all__ = [
     "ConfigError",
     "default",
     "flat",
+    "from_dict",
+    "seeds",
     "unknown_setting",
     "validate",
 ]
@@ -75,6 +77,7 @@ def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
     return ConfigDict(
         dict(
             seed=0,
+            num_seeds=1,  # members trained at once, with the seeds from `seed` on
             num_steps=20_000,  # updates at the most
             batch_size=4,
             optimizer="adam",
@@ -94,7 +97,8 @@ def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
             checkpoint_every=1000,
             eval_lengths=(10, 20, 40, 80, 120),
             eval_sequences=256,  # of each length
-            stop_when_solved=5,  # evaluations in a row; 0 goes on to num_steps
+            solved_in_a_row=5,  # evaluations after which a machine counts as solved
+            updates_after_solved=0,  # then it trains for so many more, and stops
             task=dict(name=task, **_pick("task.name", _TASKS, task)),
             model=dict(name=model, **_pick("model.name", _MODELS, model)),
         )
@@ -106,6 +110,7 @@ _POSITIVE = ("greater than 0", lambda value: value > 0)
 _COUNT = ("at least 0", lambda value: value >= 0)
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "seed": ("from 0 to 4294967295", lambda value: 0 <= value < 2**32),
+    "num_seeds": _POSITIVE,
     "num_steps": _POSITIVE,
     "batch_size": _POSITIVE,
     "optimizer": (f"one of {_OPTIMIZERS}", lambda value: value in _OPTIMIZERS),
@@ -122,7 +127,8 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: len(value) > 0 and all(isinstance(n, int) and n > 0 for n in value),
     ),
     "eval_sequences": _POSITIVE,
-    "stop_when_solved": _COUNT,
+    "solved_in_a_row": _POSITIVE,
+    "updates_after_solved": _COUNT,
     "model.controller": (f"one of {_CONTROLLERS}", lambda value: value in _CONTROLLERS),
     "model.hidden_sizes": (
         "whole numbers greater than 0",
@@ -187,6 +193,15 @@ def validate(config: ConfigDict) -> None:
                 f"{name}: expected a multiple of log_every ({given['log_every']}), "
                 f"got {given[name]}"
             )
+    if config.seed + config.num_seeds > 2**32:
+        raise ConfigError(
+            f"num_seeds: expected seeds up to 4294967295, got {config.num_seeds} from {config.seed}"
+        )
+
+
+def seeds(config: ConfigDict) -> range:
+    """The seeds of the members of an ensemble, in their order."""
+    return range(config.seed, config.seed + config.num_seeds)
 
 
 def flat(config: ConfigDict) -> dict[str, Any]:
@@ -198,6 +213,17 @@ def flat(config: ConfigDict) -> dict[str, Any]:
         else:
             settings[name] = value
     return settings
+
+
+def from_dict(values: dict[str, Any]) -> ConfigDict:
+    """The config that `to_dict` and JSON made into these values: JSON has no tuples."""
+
+    def tuples(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: tuples(inner) for name, inner in value.items()}
+        return tuple(tuples(inner) for inner in value) if isinstance(value, list) else value
+
+    return ConfigDict(tuples(values))
 
 
 def unknown_setting(name: str, config: ConfigDict) -> str:

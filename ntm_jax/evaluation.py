@@ -1,8 +1,4 @@
-"""How well a trained model does, by length.
-
-`evaluate` is the one way of scoring, during training and after it, and `is_solved` the one
-definition of success.
-"""
+"""How well trained models do, by length: the one way of scoring, during training and after it."""
 
 import functools
 from collections.abc import Sequence
@@ -17,11 +13,7 @@ from ntm_jax import losses, parallel
 from ntm_jax.tasks.base import Batch
 from ntm_jax.tasks.copy import Copy
 
-__all__ = ["Accuracy", "Result", "accuracy_by_step", "evaluate", "is_solved"]
-
-# Bit errors per sequence that count as solved: within the trained lengths, and beyond them.
-_SOLVED_TRAINED = 0.01
-_SOLVED_BEYOND = 0.1
+__all__ = ["Accuracy", "Result", "accuracy_by_step", "evaluate", "evaluate_members"]
 
 # Sequences times steps in one dispatch, so that a long evaluation does not need all memory at once.
 _CHUNK = 50_000
@@ -78,55 +70,70 @@ def evaluate(
     Returns:
       The results.
     """
-    results = []
-    for length in lengths:
-        errors = np.concatenate(
-            [
-                _errors(model, task, length, size, parallel.replicate(params, size), key)
-                for size, key in _chunks(length, num_sequences, seed)
-            ]
-        )
-        scored_bits = length * task.output_features
-        results.append(
-            Result(
-                length=length,
-                sequences=num_sequences,
-                bit_errors_per_sequence=float(errors.mean()),
-                bit_accuracy=float(1.0 - errors.mean() / scored_bits),
-                perfect_sequences=float((errors == 0).mean()),
-            )
-        )
-    return results
+    return evaluate_members(model, _alone(params), task, lengths, num_sequences, seed)[0]
 
 
-def is_solved(results: Sequence[Result], trained_length: int) -> bool:
-    """Whether every length was copied: the definition of solved that all programs use.
+def evaluate_members(
+    model: nn.Module,
+    params: Any,
+    task: Copy,
+    lengths: Sequence[int],
+    num_sequences: int = 256,
+    seed: int = 0,
+) -> list[list[Result]]:
+    """Scores all members of an ensemble on the same fresh sequences.
 
     Args:
-      results: one evaluation.
-      trained_length: the longest sequence seen in training.
+      model: from inputs [B, T, I] to logits [B, T, O].
+      params: its parameters; every leaf has a leading axis E, of the members.
+      task: what to sample.
+      lengths: one result each, in this order.
+      num_sequences: of each length.
+      seed: of the sequences; the same seed gives the same sequences.
 
     Returns:
-      True if no length up to `trained_length` has more than 0.01 bit errors per sequence, and no
-      longer one more than 0.1.
+      The results of each member.
     """
-    return all(
-        result.bit_errors_per_sequence
-        <= (_SOLVED_TRAINED if result.length <= trained_length else _SOLVED_BEYOND)
-        for result in results
-    )
+    by_length = [
+        np.concatenate(
+            [
+                _errors(model, task, length, size, _spread(params, size), key)
+                for size, key in _chunks(length, num_sequences, seed)
+            ],
+            axis=1,
+        )
+        for length in lengths
+    ]
+    return [
+        [
+            _result(length, errors, length * task.output_features)
+            for length, errors in zip(lengths, of_member, strict=True)
+        ]
+        for of_member in zip(*by_length, strict=True)
+    ]
 
 
 def accuracy_by_step(
     model: nn.Module, params: Any, task: Copy, length: int, num_sequences: int = 256, seed: int = 0
 ) -> Accuracy:
     """Where in the answer, and in which bit, the errors of one length are."""
+    params = _alone(params)
     total = sum(
-        size * _wrong(model, task, length, size, parallel.replicate(params, size), key)
+        size * _wrong(model, task, length, size, _spread(params, size), key)
         for size, key in _chunks(length, num_sequences, seed)
     )
     right = 1.0 - np.asarray(total) / num_sequences
     return Accuracy(by_step=right.mean(axis=1), by_bit=right.mean(axis=0))
+
+
+def _result(length: int, errors: np.ndarray, scored_bits: int) -> Result:
+    return Result(
+        length=length,
+        sequences=len(errors),
+        bit_errors_per_sequence=float(errors.mean()),
+        bit_accuracy=float(1.0 - errors.mean() / scored_bits),
+        perfect_sequences=float((errors == 0).mean()),
+    )
 
 
 def _chunks(length: int, num_sequences: int, seed: int) -> list[tuple[int, jax.Array]]:
@@ -144,18 +151,18 @@ def _chunks(length: int, num_sequences: int, seed: int) -> list[tuple[int, jax.A
 def _errors(
     model: nn.Module, task: Copy, length: int, batch_size: int, params: Any, key: jax.Array
 ) -> jax.Array:
-    """Wrong bits of each sequence, [B]."""
+    """Wrong bits of each member's copy of each sequence, [E, B]."""
     batch, logits = _run(model, task, length, batch_size, params, key)
-    return losses.bit_errors(logits, batch.targets, batch.mask)
+    return jax.vmap(losses.bit_errors, (0, None, None))(logits, batch.targets, batch.mask)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _wrong(
     model: nn.Module, task: Copy, length: int, batch_size: int, params: Any, key: jax.Array
 ) -> jax.Array:
-    """Share of sequences in which a bit is wrong, [L, O]."""
+    """Share of sequences in which the one member gets a bit wrong, [L, O]."""
     batch, logits = _run(model, task, length, batch_size, params, key)
-    wrong = (logits > 0) != (batch.targets > 0.5)
+    wrong = (logits[0] > 0) != (batch.targets > 0.5)
     # With all sequences of one length, the scored steps are the last ones.
     return jnp.mean(wrong[:, -length:], axis=0)
 
@@ -163,5 +170,27 @@ def _wrong(
 def _run(
     model: nn.Module, task: Copy, length: int, batch_size: int, params: Any, key: jax.Array
 ) -> tuple[Batch, jax.Array]:
-    batch = parallel.shard_batch(task.sample_length(key, batch_size, length))
-    return batch, model.apply({"params": params}, batch.inputs)
+    """Sequences [B, ...], and logits of all members [E, B, T, O]."""
+    devices = _devices(params, batch_size)
+    batch = devices.shard_batch(task.sample_length(key, batch_size, length))
+
+    def apply(params: Any, inputs: jax.Array) -> jax.Array:
+        return model.apply({"params": params}, inputs)
+
+    apply = devices.over_members(devices.over_batch(apply), (0, None))
+    return batch, apply(params, batch.inputs)
+
+
+def _devices(params: Any, batch_size: int) -> parallel.Devices:
+    leaves = jax.tree.leaves(params)
+    return parallel.Devices(len(leaves[0]) if leaves else 1, batch_size)
+
+
+def _spread(params: Any, batch_size: int) -> Any:
+    """The members on the devices that run them: training may have used fewer."""
+    return _devices(params, batch_size).put_members(params)
+
+
+def _alone(params: Any) -> Any:
+    """An ensemble of one."""
+    return jax.tree.map(lambda leaf: leaf[None], params)

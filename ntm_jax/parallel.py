@@ -1,12 +1,12 @@
-"""All cores and devices of one machine, by splitting the batch over them."""
+"""All cores and devices of one machine, by splitting ensembles and batches over them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 
-__all__ = ["describe_devices", "over_batch", "replicate", "shard_batch", "use_all_cores"]
+__all__ = ["Devices", "use_all_cores"]
 
 
 def use_all_cores() -> None:
@@ -19,58 +19,93 @@ def use_all_cores() -> None:
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
 
 
-def shard_batch(batch: Any) -> Any:
-    """Inside jit: splits the leading axis of every leaf over the devices that share it evenly."""
-    size = jax.tree.leaves(batch)[0].shape[0]
-    return jax.lax.with_sharding_constraint(batch, _sharding(size, "batch"))
+class Devices:
+    """The local devices that E members, each with a batch of B, share evenly.
 
-
-def over_batch(function: Callable[[Any, jax.Array], jax.Array]) -> Callable[..., jax.Array]:
-    """The function with every device running it whole on its share of the batch.
-
-    Left to XLA, the devices would add up their gradients in every time step of the backward pass;
-    so they do it once, after the last.
+    As many as can be; and as few of them as can be share a member, whose gradients they then have
+    to add up. `str` says which, such as "2 of 2 x cpu".
 
     Args:
-      function: from anything (parameters) and a batch, [B, ...], to results, [B, ...].
-
-    Returns:
-      The same function.
+      num_members: E.
+      batch_size: B.
     """
 
-    def split(params: Any, batch: jax.Array) -> jax.Array:
-        shared = jax.shard_map(
+    def __init__(self, num_members: int, batch_size: int) -> None:
+        self._num_members, devices = num_members, jax.local_devices()
+        members, batch = max(
+            (
+                (e, b)
+                for e in range(1, len(devices) + 1)
+                for b in range(1, len(devices) // e + 1)
+                if num_members % e == 0 and batch_size % b == 0
+            ),
+            key=lambda shares: (shares[0] * shares[1], shares[0]),
+        )
+        self._mesh = jax.make_mesh(
+            (members, batch),
+            ("member", "batch"),
+            # Auto: XLA splits what follows from the members and the batch, and adds up gradients.
+            axis_types=2 * (jax.sharding.AxisType.Auto,),
+            devices=devices[: members * batch],
+        )
+        self._shown = f"{members * batch} of {len(devices)} x {devices[0].device_kind}"
+
+    def __str__(self) -> str:
+        return self._shown
+
+    def put_members(self, tree: Any) -> Any:
+        """Puts every member, on the leading axis of all leaves, on the devices that share it."""
+        return jax.device_put(tree, jax.NamedSharding(self._mesh, jax.P("member")))
+
+    def over_members(
+        self, function: Callable[..., Any], in_axes: Sequence[int | None]
+    ) -> Callable[..., Any]:
+        """`jax.vmap` over members, each on its own devices.
+
+        Args:
+          function: of one member.
+          in_axes: for each argument 0, or None if it is the same for all members.
+
+        Returns:
+          The function of all members.
+        """
+        if self._num_members > 1:
+            return jax.vmap(function, in_axes, axis_size=self._num_members, spmd_axis_name="member")
+
+        # Without the axis of one, over which XLA does not fuse as well.
+        def alone(*arguments: Any) -> Any:
+            own = [
+                argument if axis is None else jax.tree.map(lambda leaf: leaf[0], argument)
+                for argument, axis in zip(arguments, in_axes, strict=True)
+            ]
+            return jax.tree.map(lambda leaf: leaf[None], function(*own))
+
+        return alone
+
+    def shard_batch(self, batch: Any) -> Any:
+        """Inside jit: splits the leading axis of every leaf over the devices of its member."""
+        sharding = jax.NamedSharding(self._mesh, jax.P("batch"))
+        return jax.lax.with_sharding_constraint(batch, sharding)
+
+    def over_batch(
+        self, function: Callable[[Any, jax.Array], jax.Array]
+    ) -> Callable[[Any, jax.Array], jax.Array]:
+        """The function with every device running it whole on its share of the batch.
+
+        Left to XLA, the devices would add up their gradients in every time step of the backward
+        pass; so they do it once, after the last.
+
+        Args:
+          function: from anything (parameters) and a batch, [B, ...], to results, [B, ...].
+
+        Returns:
+          The same function.
+        """
+        return jax.shard_map(
             function,
-            mesh=_sharding(len(batch)).mesh,
+            mesh=self._mesh,
             in_specs=(jax.P(), jax.P("batch")),
             out_specs=jax.P("batch"),
             # It would have every initial state marked as one that differs between devices.
             check_vma=False,
         )
-        return shared(params, batch)
-
-    return split
-
-
-def replicate(tree: Any, batch_size: int) -> Any:
-    """Puts a copy of every leaf on every device that a batch of this size is split over."""
-    return jax.device_put(tree, _sharding(batch_size))
-
-
-def describe_devices(batch_size: int) -> str:
-    """Which devices a batch of this size is split over, such as "2 of 2 x cpu"."""
-    devices = jax.local_devices()
-    return f"{_share(batch_size)} of {len(devices)} x {devices[0].device_kind}"
-
-
-def _share(batch_size: int) -> int:
-    """The most local devices that divide the batch."""
-    return max(n for n in range(1, jax.local_device_count() + 1) if batch_size % n == 0)
-
-
-def _sharding(batch_size: int, *axes: str) -> jax.NamedSharding:
-    devices = jax.local_devices()[: _share(batch_size)]
-    # Auto: XLA splits what follows from the batch, and adds up gradients.
-    auto = (jax.sharding.AxisType.Auto,)
-    mesh = jax.make_mesh((len(devices),), ("batch",), axis_types=auto, devices=devices)
-    return jax.NamedSharding(mesh, jax.P(*axes))

@@ -69,6 +69,8 @@ class Progress:
     def scalars(self, step: int, group: str, values: dict[str, Any]) -> None:
         """Sends the numbers among the values to TensorBoard."""
         for name, value in values.items():
+            if isinstance(value, list):
+                value = {str(index): inner for index, inner in enumerate(value)}
             if isinstance(value, dict):
                 self.scalars(step, f"{group}/{name}", value)
             elif value is not None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config import flat
+from ntm_jax.config import flat, from_dict
 
 __all__ = [
     "RunError",
@@ -79,7 +79,7 @@ def load_config(workdir: Path) -> ConfigDict:
         raise RunError(f"{path}: expected a config as JSON, got: {error}") from None
     if not isinstance(values, dict):
         raise RunError(f"{path}: expected a config as JSON, got {type(values).__name__}")
-    return ConfigDict(_tuples(values))
+    return from_dict(values)
 
 
 def newest_run(root: Path = Path("runs")) -> Path:
@@ -138,10 +138,3 @@ def _replace(path: Path, text: str) -> None:
 def _changed(run: Path) -> float:
     metrics = run / "metrics.jsonl"
     return (metrics if metrics.exists() else run / "config.json").stat().st_mtime
-
-
-def _tuples(value: Any) -> Any:
-    """JSON has no tuples; a config has no lists."""
-    if isinstance(value, dict):
-        return {name: _tuples(inner) for name, inner in value.items()}
-    return tuple(_tuples(inner) for inner in value) if isinstance(value, list) else value

@@ -14,9 +14,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from ntm_jax import build, evaluation, models, parallel, runs
+from ntm_jax import build, evaluation, models, runs
 from ntm_jax import config as configs
 from ntm_jax.checkpoints import Checkpoints
+from ntm_jax.members import Members, packed, unpacked
 from ntm_jax.progress import Progress
 from ntm_jax.updates import Measured, TrainState, Updates
 
@@ -57,7 +58,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     step = checkpoints.latest_step() or 0
     history = runs.keep_metrics_until(workdir, step)
     with Progress(workdir, config.num_steps, step) as progress, _signals() as signals:
-        updates = Updates(model, task, optimizer, config.batch_size, config.seed)
+        updates = Updates(model, task, optimizer, config.batch_size, configs.seeds(config))
         loop = _Loop(config, workdir, updates, checkpoints, progress, history, started)
         return loop.go(step, signals)
 
@@ -78,7 +79,12 @@ class _Loop:
         self.config, self.workdir = config, workdir
         self.checkpoints, self.progress = checkpoints, progress
         self.updates = updates
-        self.evaluations = [line for line in history if line["kind"] == "evaluation"]
+        self.members = Members(config, updates.task.max_length)
+        self.evaluated = False
+        for line in history:
+            if line["kind"] == "evaluation":
+                self.evaluated = True
+                self.members.note(line["step"], line["bit_errors_per_sequence"])
         # The clock goes on where the run that is resumed left it.
         self.started = started - (history[-1]["seconds"] if history else 0.0)
         self.compile_seconds = 0.0
@@ -87,40 +93,42 @@ class _Loop:
         """Trains from `step` to the end, and returns the summary."""
         config = self.config
         state = self.restore(self.updates.init(), step)
+        num_params = models.num_params(state.params) // len(self.members)
         self.progress.say(
-            f"{config.task.name}, {config.model.name}: "
-            f"{models.num_params(state.params):,} parameters, "
-            f"{parallel.describe_devices(config.batch_size)}, {self.workdir}"
+            f"{config.task.name}, {config.model.name}: {num_params:,} parameters, "
+            + (f"{len(self.members)} seeds, " if len(self.members) > 1 else "")
+            + f"{self.updates.devices}, {self.workdir}"
             + (f", resumed after {step} updates" if step else "")
         )
-        if not self.evaluations:
+        if not self.evaluated:
             self.evaluate(state, step)
         while (stopped := self.reason_to_stop(step, signals)) is None:
             state, measured = self.advance(state, step)
-            step = int(state.step)
+            step += len(measured.loss)
             self.report(state, measured, step)
             if step % config.eval_every == 0 or step == config.num_steps:
                 self.evaluate(state, step)
             if step % config.checkpoint_every == 0:
-                self.checkpoints.save(step, state.params, state.optimizer_state)
-        self.checkpoints.save(step, state.params, state.optimizer_state)
-        return self.finish(state, step, stopped)
+                self.save(state, step)
+        self.save(state, step)
+        return self.finish(state, num_params, step, stopped)
+
+    def save(self, state: TrainState, step: int) -> None:
+        """Stores a checkpoint; how far each member came goes with its optimizer."""
+        self.checkpoints.save(step, state.params, (state.optimizer_state, state.step))
 
     def restore(self, state: TrainState, step: int) -> TrainState:
         """The state stored after `step` updates, on all devices."""
-        if step:
-            params, optimizer_state = self.checkpoints.restore(
-                step, state.params, state.optimizer_state
-            )
-            state = TrainState(params, optimizer_state, np.asarray(step, np.int32))
-        return parallel.replicate(state, self.config.batch_size)
+        if not step:
+            return state
+        like = (state.optimizer_state, state.step)
+        params, (optimizer_state, steps) = self.checkpoints.restore(step, state.params, like)
+        return self.updates.devices.put_members(TrainState(params, optimizer_state, steps))
 
     def reason_to_stop(self, step: int, signals: list[str]) -> str | None:
         """A word for the summary, or None to go on."""
-        wanted = self.config.stop_when_solved
-        last = self.evaluations[-wanted:] if wanted else []
-        if len(last) == wanted > 0 and all(line["solved"] for line in last):
-            return "solved"
+        if self.members.stopped:
+            return self.members.stopped
         if step >= self.config.num_steps:
             return "num_steps"
         return signals[0] if signals else None
@@ -132,34 +140,42 @@ class _Loop:
         began = time.monotonic()
         self.updates.compile(state, length)
         self.compile_seconds += time.monotonic() - began
-        state, measured = self.updates.run(state, length)
+        state, measured = self.updates.run(state, length, self.members.going_on)
         return state, jax.device_get(measured)
 
     def report(self, state: TrainState, measured: Measured, step: int) -> None:
         """One line of metrics; stops the run if nothing is finite any more."""
         fine = measured.skipped_in_a_row == 0
         line = {
-            name: float(np.mean(values[fine])) if fine.any() else None
+            name: packed(
+                [
+                    float(np.mean(values[kept, member])) if kept.any() else None
+                    for member, kept in enumerate(fine.T)
+                ]
+            )
             for name, values in measured._asdict().items()
             if name != "skipped_in_a_row"
         }
-        line["skipped"] = int(state.optimizer_state.total_notfinite)
+        line["skipped"] = packed(state.optimizer_state.total_notfinite.tolist())
         self.record("training", step, line)
         self.progress.advance(step)
-        too_many = np.flatnonzero(measured.skipped_in_a_row >= self.config.max_skipped)
-        if too_many.size:
-            last = self.checkpoints.latest_step()
-            where = self.checkpoints.path(last) if last else "none yet"
-            raise TrainingError(
-                f"update {step - len(fine) + too_many[0] + 1}: the loss or its gradient was not "
-                f"finite for {self.config.max_skipped} updates in a row, and they were skipped; "
-                f"last good checkpoint: {where}. Try a smaller learning_rate or clip_norm, or "
-                "another seed."
+        for seed, index in self.members.lose(measured.skipped_in_a_row):
+            message = (
+                f"update {step - len(fine) + index + 1}: the loss or its gradient was not finite "
+                f"for {self.config.max_skipped} updates in a row, and they were skipped"
             )
+            if self.members.failed:
+                last = self.checkpoints.latest_step()
+                where = self.checkpoints.path(last) if last else "none yet"
+                raise TrainingError(
+                    f"{message}; last good checkpoint: {where}. Try a smaller learning_rate or "
+                    "clip_norm, or another seed."
+                )
+            self.progress.say(f"seed {seed}, {message}; it stays as it is, the others go on")
 
     def evaluate(self, state: TrainState, step: int) -> None:
         """Scores all lengths, and shows and stores the result."""
-        results = evaluation.evaluate(
+        results = evaluation.evaluate_members(
             self.updates.model,
             state.params,
             self.updates.task,
@@ -169,13 +185,23 @@ class _Loop:
             # vector say, would pass again and again on sequences that have none.
             seed=step,
         )
-        solved = evaluation.is_solved(results, self.updates.task.max_length)
-        errors = {str(r.length): r.bit_errors_per_sequence for r in results}
+        errors = {
+            str(of_length[0].length): packed([r.bit_errors_per_sequence for r in of_length])
+            for of_length in zip(*results, strict=True)
+        }
+        self.members.note(step, errors)
+        solved = [record.solved for record in self.members.records]
+        verdict = "  solved" if all(solved) else ""
+        if len(solved) > 1:
+            verdict = f"  (medians)  {sum(solved)} of {len(solved)} solved"
+        else:
+            (solved,) = solved
         self.record("evaluation", step, {"bit_errors_per_sequence": errors, "solved": solved})
-        shown = "  ".join(f"{length}: {count:.3g}" for length, count in errors.items())
+        shown = "  ".join(
+            f"{length}: {np.median(unpacked(value)):.3g}" for length, value in errors.items()
+        )
         self.progress.say(
-            f"update {step:>6}  {self.seconds():6.1f} s  bit errors by length  {shown}"
-            + ("  solved" if solved else "")
+            f"update {step:>6}  {self.seconds():6.1f} s  bit errors by length  {shown}{verdict}"
         )
 
     def record(self, kind: str, step: int, values: dict[str, Any]) -> None:
@@ -183,28 +209,21 @@ class _Loop:
         line = {"kind": kind, "step": step, "sequences": step * self.config.batch_size, **values}
         runs.append_metrics(self.workdir, {**line, "seconds": round(self.seconds(), 3)})
         self.progress.scalars(step, kind, values)
-        if kind == "evaluation":
-            self.evaluations.append(line)
 
-    def finish(self, state: TrainState, step: int, stopped: str) -> dict[str, Any]:
+    def finish(self, state: TrainState, num_params: int, step: int, stopped: str) -> dict[str, Any]:
         """Writes the summary and says how it ended."""
-        last = self.evaluations[-1]
-        solved_at = next((line for line in self.evaluations if line["solved"]), None)
+        members = self.members.summaries(
+            state.step.tolist(), state.optimizer_state.total_notfinite.tolist()
+        )
         summary = {
             "task": self.config.task.name,
             "model": self.config.model.name,
-            "seed": self.config.seed,
-            "num_params": models.num_params(state.params),
+            "num_params": num_params,
             "stopped": stopped,
-            "step": step,
-            "sequences": step * self.config.batch_size,
-            "solved": last["solved"],
-            "first_solved_at_step": solved_at["step"] if solved_at else None,
-            "bit_errors_per_sequence": last["bit_errors_per_sequence"],
-            "skipped_updates": int(state.optimizer_state.total_notfinite),
+            **(members[0] if len(members) == 1 else {"members": members}),
             "seconds": round(self.seconds(), 3),
             "compile_seconds": round(self.compile_seconds, 3),
-            "devices": parallel.describe_devices(self.config.batch_size),
+            "devices": str(self.updates.devices),
             "versions": {
                 name: importlib.metadata.version(name)
                 for name in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
@@ -212,10 +231,14 @@ class _Loop:
         }
         runs.write_json(self.workdir / "summary.json", summary)
         saying = {
-            "solved": f"solved at {self.config.stop_when_solved} evaluations in a row, stopped "
-            "early (--config.stop_when_solved=0 goes on)",
-            "num_steps": "all updates done" + ("" if last["solved"] else ", not solved"),
+            "solved": f"solved at {self.config.solved_in_a_row} evaluations in a row",
+            "num_steps": "all updates done",
+            "not finite": "some lost for want of finite values, the others solved",
         }.get(stopped, f"interrupted by {stopped}; the same command resumes")
+        if len(members) > 1:
+            saying = f"solved {self.members.counted()}; {saying}"
+        elif stopped == "num_steps" and not members[0]["solved"]:
+            saying += ", not solved"
         self.progress.say(
             f"{saying}: {step} updates, {self.seconds():.1f} s, "
             f"checkpoint {self.checkpoints.path(step)}"

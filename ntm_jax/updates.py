@@ -1,8 +1,10 @@
-"""The compiled part of training: many updates as one program, a scan with the sampling inside it.
+"""The compiled part of training: many updates of all members of an ensemble as one program.
 
-Every random key is folded with the step, so that a resumed run is the uninterrupted one.
+The sampling is inside it. Every random key is folded with the step, so that a resumed run is the
+uninterrupted one, and a member of an ensemble is the same seed trained alone.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -18,7 +20,7 @@ __all__ = ["Measured", "TrainState", "Updates"]
 
 
 class TrainState(NamedTuple):
-    """All that an update changes.
+    """All that an update changes; every leaf has a leading axis E, of the members.
 
     Attributes:
       params: of the model.
@@ -32,7 +34,7 @@ class TrainState(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What each of U updates measured, leaves [U].
+    """What each of U updates of E members measured, leaves [U, E].
 
     Attributes:
       loss: nats per weighted bit.
@@ -55,7 +57,7 @@ class Updates:
       task: what is sampled, anew in every update.
       optimizer: from gradients to changes of the parameters.
       batch_size: B.
-      seed: of the parameters and of all samples.
+      seeds: one for each of E members, of its parameters and of all its samples.
     """
 
     def __init__(
@@ -64,10 +66,11 @@ class Updates:
         task: Copy,
         optimizer: optax.GradientTransformation,
         batch_size: int,
-        seed: int,
+        seeds: Sequence[int],
     ) -> None:
         self.model, self.task, self._batch_size = model, task, batch_size
-        self._key = jax.random.key(seed)
+        self.devices = parallel.Devices(len(seeds), batch_size)
+        self._keys = jnp.stack([jax.random.key(seed) for seed in seeds])
         # The caller stops long before the count at which optax would give in.
         self._optimizer = optax.apply_if_finite(optimizer, np.iinfo(np.int32).max)
         self._compiled: dict[int, Any] = {}
@@ -75,31 +78,55 @@ class Updates:
     def init(self) -> TrainState:
         """The state before the first update."""
         inputs = jnp.zeros((1, 1, self.task.input_features))
+
+        def init(key: jax.Array) -> TrainState:
+            params = self.model.init(jax.random.fold_in(key, 0), inputs)["params"]
+            return TrainState(params, self._optimizer.init(params), jnp.zeros((), jnp.int32))
+
         # One compilation in place of one for each operation.
-        params = jax.jit(self.model.init)(jax.random.fold_in(self._key, 0), inputs)["params"]
-        return TrainState(params, self._optimizer.init(params), jnp.zeros((), jnp.int32))
+        return self.devices.put_members(jax.jit(jax.vmap(init))(self._keys))
 
     def compile(self, state: TrainState, num_updates: int) -> None:
         """Compiles `run` for this number of updates, unless that is done."""
         if num_updates not in self._compiled:
 
-            def run(state: TrainState) -> tuple[TrainState, Measured]:
-                return jax.lax.scan(self._update, state, length=num_updates)
+            def run(state: TrainState, going_on: jax.Array) -> tuple[TrainState, Measured]:
+                def update(state: TrainState, _: None) -> tuple[TrainState, Measured]:
+                    update = self.devices.over_members(self._update, (0, 0, 0))
+                    return update(state, self._keys, going_on)
 
-            self._compiled[num_updates] = jax.jit(run, donate_argnums=0).lower(state).compile()
+                return jax.lax.scan(update, state, length=num_updates)
 
-    def run(self, state: TrainState, num_updates: int) -> tuple[TrainState, Measured]:
-        """`num_updates` updates in one dispatch; `state` is used up."""
+            going_on = jax.ShapeDtypeStruct(self._keys.shape, jnp.bool)
+            compiled = jax.jit(run, donate_argnums=0).lower(state, going_on).compile()
+            self._compiled[num_updates] = compiled
+
+    def run(
+        self, state: TrainState, num_updates: int, going_on: Sequence[bool] | None = None
+    ) -> tuple[TrainState, Measured]:
+        """`num_updates` updates in one dispatch.
+
+        Args:
+          state: is used up.
+          num_updates: U.
+          going_on: [E], false for a member that is to stay as it is; None for all to go on.
+
+        Returns:
+          The next state, and what was measured.
+        """
         self.compile(state, num_updates)
-        return self._compiled[num_updates](state)
+        going_on = np.ones(self._keys.shape, bool) if going_on is None else np.asarray(going_on)
+        return self._compiled[num_updates](state, going_on)
 
-    def _update(self, state: TrainState, _: None) -> tuple[TrainState, Measured]:
-        key = jax.random.fold_in(self._key, state.step + 1)
-        sample_key, dropout_key = jax.random.split(key)
-        batch = parallel.shard_batch(self.task.sample(sample_key, self._batch_size))
+    def _update(
+        self, state: TrainState, key: jax.Array, going_on: jax.Array
+    ) -> tuple[TrainState, Measured]:
+        """One update of one member."""
+        sample_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step + 1))
+        batch = self.devices.shard_batch(self.task.sample(sample_key, self._batch_size))
         weights = jnp.where(batch.mask, 1.0, self.task.unscored_weight)
 
-        @parallel.over_batch
+        @self.devices.over_batch
         def run(params: Any, inputs: jax.Array) -> jax.Array:
             return self.model.apply({"params": params}, inputs, rngs={"dropout": dropout_key})
 
@@ -116,4 +143,5 @@ class Updates:
         )
         params = optax.apply_updates(state.params, change)
         measured = Measured(loss, bits, optax.tree.norm(gradient), optimizer_state.notfinite_count)
-        return TrainState(params, optimizer_state, state.step + 1), measured
+        after = TrainState(params, optimizer_state, state.step + 1)
+        return jax.tree.map(lambda new, old: jnp.where(going_on, new, old), after, state), measured

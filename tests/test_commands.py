@@ -102,11 +102,38 @@ def test_a_length_that_is_none_is_refused(tmp_path, value):
     assert done.stderr.count("\n") == 1
 
 
-def test_eval_without_a_run_says_how_to_get_one(tmp_path):
-    done = command(tmp_path, "eval.py")
-    assert done.returncode == 1
+def test_eval_without_a_run_says_how_to_get_one_and_takes_the_machine_that_ships(tmp_path):
+    done = command(tmp_path, "eval.py", "--lengths=10", "--sequences=8")
+    assert done.returncode == 0
     assert "train one with `python train.py --config=configs/copy_ntm.py`" in done.stderr
+    assert "here is copy_ntm, pretrained" in done.stderr
+    assert done.stdout.splitlines()[-1].split() == ["10", "0", "100.0000%", "100.00%", "8"]
+
+
+def test_eval_of_a_folder_that_is_no_run_is_one_clear_line(tmp_path):
+    done = command(tmp_path, "eval.py", "--workdir=nothing")
+    assert done.returncode == 1
+    assert done.stderr.startswith("eval.py: nothing: expected a run folder with a config.json")
     assert done.stderr.count("\n") == 1
+
+
+def test_an_ensemble_is_trained_and_shown_whole_and_one_by_one(tmp_path):
+    done = command(tmp_path, "train.py", *TINY, "--config.num_seeds=3", config="copy_ntm.py")
+    assert done.returncode == 0, done.stderr
+    assert "solved 0 of 3" in done.stdout
+    evaluate = ("eval.py", "--lengths=3", "--sequences=4")
+    whole = command(tmp_path, *evaluate, "--json=out.json")
+    assert whole.returncode == 0, whole.stderr
+    assert "3 seeds" in whole.stdout
+    assert "solved at these lengths: 0 of 3 (0 %, interval 0 % to 56 %)" in whole.stdout
+    errors = [
+        member["results"][0]["bit_errors_per_sequence"]
+        for member in json.loads((tmp_path / "out.json").read_text())["members"]
+    ]
+    second = command(tmp_path, *evaluate, "--member=1")
+    assert float(second.stdout.splitlines()[-1].split()[1]) == pytest.approx(errors[1], rel=1e-3)
+    none = command(tmp_path, *evaluate, "--member=3")
+    assert none.stderr == "eval.py: member: expected one from 0 to 2, got 3\n"
 
 
 @pytest.mark.parametrize(

@@ -62,15 +62,3 @@ def test_a_length_is_scored_the_same_whatever_else_is():
     among = evaluation.evaluate(model, params, task, [2, 4, 6], 16)
     assert alone[0] == among[1]
     assert evaluation.evaluate(model, params, task, [4], 16, seed=1) != alone
-
-
-def result(length, errors):
-    return Result(length, 256, errors, 0.0, 0.0)
-
-
-def test_solved_is_a_limit_for_trained_lengths_and_one_beyond():
-    good = [result(10, 0.01), result(20, 0.0), result(40, 0.1), result(120, 0.0)]
-    assert evaluation.is_solved(good, trained_length=20)
-    assert not evaluation.is_solved([*good, result(20, 0.02)], trained_length=20)
-    assert not evaluation.is_solved([*good, result(80, 0.11)], trained_length=20)
-    assert not evaluation.is_solved([result(10, float("nan"))], trained_length=20)

@@ -10,19 +10,19 @@ from tiny import tiny_config
 from ntm_jax import parallel
 from test_updates import make
 config = tiny_config()
-config.batch_size = {batch}
+config.batch_size, config.num_seeds = {batch}, {seeds}
 updates = make(config)
-state, measured = updates.run(parallel.replicate(updates.init(), {batch}), 4)
-whole = jax.jit(parallel.shard_batch)(jnp.zeros(({batch}, 3)))
-print(parallel.describe_devices({batch}))
+state, measured = updates.run(updates.init(), 4)
+whole = jax.jit(updates.devices.shard_batch)(jnp.zeros(({batch}, 3)))
+print(updates.devices)
 print(len(whole.sharding.device_set), whole.sharding.is_fully_replicated)
-print(*np.asarray(measured.loss).tolist())
+print(*np.ravel(measured.loss).tolist())
 """
 
 
-def run(devices, batch):
+def run(devices, batch, seeds=1):
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(devices=devices, batch=batch)],
+        [sys.executable, "-c", PROGRAM.format(devices=devices, batch=batch, seeds=seeds)],
         cwd=__file__.rpartition("/")[0],
         env={"PYTHONPATH": "..", "PATH": ""},
         capture_output=True,
@@ -37,5 +37,13 @@ def test_two_devices_split_the_batch_and_learn_what_one_learns():
     one, two, odd = run(1, 4), run(2, 4), run(2, 3)
     assert (one[0], two[0], odd[0]) == ("1 of 1 x cpu", "2 of 2 x cpu", "1 of 2 x cpu")
     assert (two[1], odd[1]) == ("2 False", "1 True")
+    for a, b in zip(one[2], two[2], strict=True):
+        assert abs(a - b) < 1e-5 * abs(a)
+
+
+def test_two_devices_split_the_members_before_they_split_a_batch():
+    one, two = run(1, 4, seeds=2), run(2, 4, seeds=2)
+    assert (one[0], two[0]) == ("1 of 1 x cpu", "2 of 2 x cpu")
+    assert two[1] == "2 True"
     for a, b in zip(one[2], two[2], strict=True):
         assert abs(a - b) < 1e-5 * abs(a)

@@ -7,6 +7,7 @@ from ntm_jax import build, evaluation, reports, runs
 from ntm_jax import config as configs
 from ntm_jax.checkpoints import CheckpointError, Checkpoints
 from ntm_jax.evaluation import Accuracy, Result
+from ntm_jax.members import packed
 
 
 def make_run(workdir, config):
@@ -14,7 +15,8 @@ def make_run(workdir, config):
     runs.open_run(workdir, config)
     inputs = np.zeros((1, 1, build.make_task(config).input_features), np.float32)
     params = build.make_model(config).init(jax.random.key(0), inputs)["params"]
-    Checkpoints(workdir).save(3, params, {"count": np.zeros((), np.int32)})
+    members = jax.tree.map(lambda leaf: leaf[None], params)
+    Checkpoints(workdir).save(3, members, {"count": np.zeros((), np.int32)})
     return params
 
 
@@ -71,3 +73,34 @@ def test_a_model_without_memory_has_no_picture_of_it(tmp_path):
     trained = reports.load_run(tmp_path / "run")
     written = reports.save_plots(trained, [2], tmp_path / "pictures", seed=0)
     assert [path.name for path in written] == ["copies.png"]
+
+
+def test_a_member_is_taken_out_of_an_ensemble(tmp_path):
+    config = tiny_config()
+    config.seed, config.num_seeds = 4, 3
+    runs.open_run(tmp_path, config)
+    model, task = build.make_model(config), build.make_task(config)
+    inputs = np.zeros((1, 1, task.input_features), np.float32)
+    keys = jax.random.split(jax.random.key(0), 3)
+    members = jax.vmap(lambda key: model.init(key, inputs)["params"])(keys)
+    Checkpoints(tmp_path).save(4, members, {"count": np.zeros((), np.int32)})
+    for step, errors in ((0, [0.0, 9.0, 0.0]), (4, [9.0, 0.0, 0.0])):
+        line = {"2": packed(errors), "5": packed(errors)}
+        metrics = {"kind": "evaluation", "step": step, "bit_errors_per_sequence": line}
+        runs.append_metrics(tmp_path, metrics)
+    whole, second = reports.load_run(tmp_path), reports.load_run(tmp_path, member=1)
+    assert (list(whole.seeds), list(second.seeds)) == ([4, 5, 6], [5])
+    assert (
+        whole.num_params
+        == second.num_params
+        == sum(leaf[0].size for leaf in jax.tree.leaves(members))
+    )
+    results = evaluation.evaluate_members(whole.model, whole.members, task, [2, 5], 8)
+    assert evaluation.evaluate(second.model, second.params, task, [2, 5], 8) == results[1]
+    shown = reports.members_table(whole, results).splitlines()
+    assert [line.split()[:2] for line in shown[2:5]] == [[str(n), "never"] for n in (4, 5, 6)]
+    assert shown[-1].startswith("solved at these lengths: 0 of 3 (0 %, interval 0 % to 56 %)")
+    assert [one["seed"] for one in reports.as_json(whole, results)["members"]] == [4, 5, 6]
+    assert reports.as_json(second, results[1:2])["results"][1]["length"] == 5
+    with pytest.raises(configs.ConfigError, match="member: expected one from 0 to 2, got 3"):
+        reports.load_run(tmp_path, member=3)

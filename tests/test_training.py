@@ -9,7 +9,7 @@ import pytest
 from test_updates import make
 from tiny import tiny_config
 
-from ntm_jax import evaluation, reports, runs, training
+from ntm_jax import evaluation, reports, runs, success, training
 from ntm_jax.checkpoints import Checkpoints
 
 pytestmark = pytest.mark.usefixtures("optax_promotion")
@@ -27,8 +27,9 @@ def stored(workdir):
     """Every array of the newest checkpoint."""
     checkpoints = Checkpoints(workdir)
     step = checkpoints.latest_step()
-    state = make(tiny_config()).init()
-    return step, jax.tree.leaves(checkpoints.restore(step, state.params, state.optimizer_state))
+    state = make(runs.load_config(workdir)).init()
+    like = state.optimizer_state, state.step
+    return step, jax.tree.leaves(checkpoints.restore(step, state.params, like))
 
 
 @pytest.fixture(scope="module")
@@ -131,20 +132,24 @@ def test_another_config_in_the_folder_is_refused(whole):
 
 @pytest.mark.parametrize(("wanted", "step"), [(1, 0), (2, 4)])
 def test_it_stops_once_solved_for_as_long_as_wanted(tmp_path, monkeypatch, wanted, step):
-    monkeypatch.setattr(evaluation, "is_solved", lambda results, length: True)
+    monkeypatch.setattr(success, "is_solved", lambda errors, length: True)
     config = tiny_config()
-    config.stop_when_solved = wanted
+    config.solved_in_a_row = wanted
     summary = training.train(config, tmp_path)
     assert (summary["stopped"], summary["step"], summary["solved"]) == ("solved", step, True)
     assert summary["first_solved_at_step"] == 0
     assert "solved at" in (tmp_path / "train.log").read_text()
 
 
-def test_zero_switches_early_stopping_off(tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "is_solved", lambda results, length: True)
+def test_it_trains_on_after_it_is_solved_for_as_long_as_wanted(tmp_path, monkeypatch):
+    monkeypatch.setattr(success, "is_solved", lambda errors, length: True)
     config = tiny_config()
-    config.stop_when_solved = 0
-    assert training.train(config, tmp_path)["stopped"] == "num_steps"
+    config.solved_in_a_row, config.updates_after_solved = 1, 4
+    summary = training.train(config, tmp_path / "four")
+    assert (summary["stopped"], summary["step"], summary["solved_at_step"]) == ("solved", 4, 0)
+    assert summary["held"]
+    config.updates_after_solved = 1000
+    assert training.train(config, tmp_path / "all")["stopped"] == "num_steps"
 
 
 def test_values_that_are_never_finite_stop_the_run_with_advice(tmp_path, monkeypatch):
@@ -152,7 +157,7 @@ def test_values_that_are_never_finite_stop_the_run_with_advice(tmp_path, monkeyp
     config.max_skipped = 3
     training_sample = training.Updates._update
 
-    def poisoned(self, state, _):
+    def poisoned(self, state, *others):
         params = jax.tree.map(lambda leaf: leaf * np.inf, state.params)
         bad = state._replace(
             params=jax.tree.map(
@@ -163,7 +168,7 @@ def test_values_that_are_never_finite_stop_the_run_with_advice(tmp_path, monkeyp
                 params,
             )
         )
-        return training_sample(self, bad, _)
+        return training_sample(self, bad, *others)
 
     monkeypatch.setattr(training.Updates, "_update", poisoned)
     with pytest.raises(training.TrainingError) as error:
@@ -188,3 +193,102 @@ def test_training_off_the_main_thread_works(tmp_path):
     thread.start()
     thread.join()
     assert found == [2]
+
+
+def ensemble():
+    config = tiny_config()
+    config.num_seeds = 3
+    return config
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    """An ensemble's run from beginning to end."""
+    workdir = tmp_path_factory.mktemp("runs") / "three"
+    with jax.numpy_dtype_promotion("standard"):
+        summary = training.train(ensemble(), workdir)
+    return workdir, summary
+
+
+def test_an_ensemble_is_each_seed_trained_alone(whole, three):
+    workdir, summary = three
+    assert [member["seed"] for member in summary["members"]] == [0, 1, 2]
+    alone, first = whole[1], summary["members"][0]
+    assert (first["step"], first["sequences"]) == (12, 48)
+    assert first["bit_errors_per_sequence"] == pytest.approx(alone["bit_errors_per_sequence"])
+    for one, many in zip(lines(whole[0]), lines(workdir), strict=True):
+        if one["kind"] == "training":
+            assert many["loss"]["members"][0] == pytest.approx(one["loss"], rel=1e-4)
+            assert many["loss"]["median"] == np.median(many["loss"]["members"])
+    assert "3 seeds" in (workdir / "train.log").read_text()
+    assert "solved 0 of 3 (0 %, interval 0 % to 56 %)" in (workdir / "train.log").read_text()
+
+
+def test_a_resumed_ensemble_is_the_uninterrupted_one(three, tmp_path, monkeypatch):
+    report = training._Loop.report
+
+    def interrupt(self, state, measured, step):
+        report(self, state, measured, step)
+        if step == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(training._Loop, "report", interrupt)
+    assert training.train(ensemble(), tmp_path)["stopped"] == "SIGINT"
+    monkeypatch.undo()
+    training.train(ensemble(), tmp_path)
+    assert lines(tmp_path) == lines(three[0])
+    for one, other in zip(stored(tmp_path)[1], stored(three[0])[1], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_solved_member_waits_for_the_others_also_when_resumed(tmp_path, monkeypatch):
+    """The second passes from the start; the others never do."""
+    add = success.Record.add
+
+    def note(self, step, bit_errors):
+        add(self, step, dict.fromkeys(bit_errors, 0.0) if self is second[-1] else bit_errors)
+
+    make_members = training.Members.__init__
+    second = []
+
+    def init(self, *arguments):
+        make_members(self, *arguments)
+        second.append(self.records[1])
+
+    monkeypatch.setattr(success.Record, "add", note)
+    monkeypatch.setattr(training.Members, "__init__", init)
+    config = ensemble()
+    config.solved_in_a_row = 2
+    report = training._Loop.report
+
+    def interrupt(self, state, measured, step):
+        report(self, state, measured, step)
+        if step == 8:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(training._Loop, "report", interrupt)
+    training.train(config, tmp_path)
+    monkeypatch.setattr(training._Loop, "report", report)
+    summary = training.train(config, tmp_path)
+    assert [member["step"] for member in summary["members"]] == [12, 4, 12]
+    assert [member["solved_at_step"] for member in summary["members"]] == [None, 4, None]
+
+
+def test_a_lost_member_is_told_of_and_the_others_go_on(tmp_path, monkeypatch):
+    config = ensemble()
+    config.max_skipped = 3
+    init = training.Updates.init
+
+    def poisoned(self):
+        state = init(self)
+        broken = jax.tree.map(lambda leaf: leaf.at[2].mul(np.nan), state.params)
+        return state._replace(params=broken)
+
+    monkeypatch.setattr(training.Updates, "init", poisoned)
+    summary = training.train(config, tmp_path)
+    assert summary["stopped"] == "num_steps"
+    assert [member["skipped_updates"] for member in summary["members"]] == [0, 0, 4]
+    assert (
+        "seed 2, update 3: the loss or its gradient was not finite for 3 updates in a row"
+        in (tmp_path / "train.log").read_text()
+    )

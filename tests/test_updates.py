@@ -6,6 +6,7 @@ import pytest
 from tiny import tiny_config
 
 from ntm_jax import build
+from ntm_jax import config as configs
 from ntm_jax.updates import Updates
 
 pytestmark = pytest.mark.usefixtures("optax_promotion")
@@ -17,7 +18,7 @@ def make(config, task=None, optimizer=None):
         task or build.make_task(config),
         optimizer or build.make_optimizer(config),
         config.batch_size,
-        config.seed,
+        configs.seeds(config),
     )
 
 
@@ -37,7 +38,7 @@ def test_many_updates_at_once_are_the_same_updates():
     for _ in range(3):
         other, one = apart.run(other, 1)
         losses.append(one.loss[0])
-    assert int(state.step) == int(other.step) == 3
+    assert state.step.tolist() == other.step.tolist() == [3]
     np.testing.assert_allclose(measured.loss, losses, rtol=1e-6)
     for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(other.params), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
@@ -68,9 +69,9 @@ def test_an_update_is_skipped_and_counted_when_the_gradient_is_not_finite():
     broken = state._replace(params=jax.tree.map(lambda leaf: leaf * jnp.inf, state.params))
     before = jax.device_get(broken)
     after, measured = updates.run(broken, 3)
-    np.testing.assert_array_equal(measured.skipped_in_a_row, [1, 2, 3])
-    assert int(after.optimizer_state.total_notfinite) == 3
-    assert int(after.step) == 4
+    np.testing.assert_array_equal(measured.skipped_in_a_row, [[1], [2], [3]])
+    assert after.optimizer_state.total_notfinite.tolist() == [3]
+    assert after.step.tolist() == [4]
     np.testing.assert_equal(jax.device_get(after.params), before.params)
     np.testing.assert_equal(
         jax.device_get(after.optimizer_state.inner_state), before.optimizer_state.inner_state
@@ -88,7 +89,7 @@ def test_an_optimizer_is_not_fed_a_gradient_of_a_loss_that_is_not_finite():
     config = tiny_config()
     updates = make(config, task=Broken(max_length=3, num_bits=2))
     state, measured = updates.run(updates.init(), 20)
-    assert 0 < int(state.optimizer_state.total_notfinite) < 20
+    assert 0 < int(state.optimizer_state.total_notfinite[0]) < 20
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
     bad = ~np.isfinite(measured.loss)
     np.testing.assert_array_equal(np.asarray(measured.skipped_in_a_row) > 0, bad)
@@ -101,3 +102,50 @@ def test_one_compilation_for_all_lengths():
     for _ in range(3):
         state, _ = updates.run(state, 2)
     assert len(updates._compiled) == 1
+
+
+def test_a_member_learns_what_its_seed_learns_alone():
+    config = tiny_config()
+    config.seed, config.num_seeds = 5, 3
+    together = make(config)
+    state, measured = together.run(together.init(), 10)
+    config.num_seeds = 1
+    for member, seed in enumerate((5, 6, 7)):
+        config.seed = seed
+        updates = make(config)
+        alone, expected = updates.run(updates.init(), 10)
+        np.testing.assert_allclose(measured.loss[:, member], expected.loss[:, 0], rtol=1e-4)
+        np.testing.assert_allclose(measured.grad_norm[0, member], expected.grad_norm[0], rtol=1e-4)
+        assert state.step[member] == alone.step[0] == 10
+
+
+def test_a_member_that_does_not_go_on_stays_as_it_is():
+    config = tiny_config()
+    config.num_seeds = 2
+    updates = make(config)
+    state, _ = updates.run(updates.init(), 2)
+    before = jax.device_get(state)
+    after, _ = updates.run(state, 2, [True, False])
+    assert after.step.tolist() == [4, 2]
+    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        np.testing.assert_array_equal(old[1], new[1])
+    assert not same(first(before.params), first(after.params))
+
+
+def test_a_member_that_breaks_touches_no_other():
+    config = tiny_config()
+    config.num_seeds = 2
+    updates, broken = make(config), make(config)
+    good, expected = updates.run(updates.init(), 4)
+    state = broken.init()
+    bad = state._replace(params=jax.tree.map(lambda leaf: leaf.at[1].mul(jnp.nan), state.params))
+    after, measured = broken.run(bad, 4)
+    np.testing.assert_array_equal(measured.skipped_in_a_row, [[0, k] for k in range(1, 5)])
+    np.testing.assert_array_equal(measured.loss[:, 0], expected.loss[:, 0])
+    assert same(first(after.params), first(good.params))
+    assert after.optimizer_state.total_notfinite.tolist() == [0, 4]
+
+
+def first(tree):
+    """The first member."""
+    return jax.tree.map(lambda leaf: leaf[0], tree)

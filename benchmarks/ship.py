@@ -1,0 +1,45 @@
+"""Ships a trained machine with the package: python -m benchmarks.ship --run=FOLDER --name=copy_ntm.
+
+Its card gets the config, the command, what training said, and what evaluations on sequences that
+training did not use say: at the trained size of the memory, and with 512 slots.
+"""
+
+import json
+from pathlib import Path
+
+from absl import app, flags, logging
+
+from ntm_jax import evaluation, parallel, pretrained, reports, runs
+
+_RUN = flags.DEFINE_string("run", None, "Run folder of a single solved machine.", required=True)
+_NAME = flags.DEFINE_string("name", None, "That it gets; also of its config.", required=True)
+_LENGTHS = (10, 20, 40, 80, 120)
+_FAR, _SLOTS = (300,), 512
+
+
+def main(argv: list[str]) -> None:
+    """Measures and writes."""
+    del argv
+    logging.set_verbosity(logging.WARNING)
+    parallel.use_all_cores()
+    workdir = Path(_RUN.value)
+    config = runs.load_config(workdir)
+    measured = []
+    for slots, lengths in ((None, _LENGTHS), (_SLOTS, _FAR)):
+        trained = reports.load_run(workdir, slots)
+        # Not the seed of any evaluation in training, on which it was decided when to stop.
+        results = evaluation.evaluate(
+            trained.model, trained.params, trained.task, lengths, 256, seed=2**31
+        )
+        measured += [{"slots": trained.num_slots, **result._asdict()} for result in results]
+    card = {
+        "command": f"python train.py --config=configs/{_NAME.value}.py --config.seed={config.seed}",
+        "config": config.to_dict(),
+        "training": json.loads((workdir / "summary.json").read_text()),
+        "measured": measured,
+    }
+    pretrained.write(_NAME.value, trained.params, card)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,139 @@
+"""The members of an ensemble: who is solved, who still trains, and how many numbers are shown.
+
+A single run is an ensemble of one, and its numbers stay single ones.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ntm_jax import config as configs
+from ntm_jax import success
+
+__all__ = ["Members", "packed", "unpacked"]
+
+_SOLVED, _NOT_FINITE = "solved", "not finite"
+
+
+def packed(values: Sequence[float | None]) -> Any:
+    """A number of each member, as the files of a run have it.
+
+    Args:
+      values: one for each member, None for one that is not known.
+
+    Returns:
+      The number itself if there is one member; else a dict with all of them under "members", and
+      "median", "lower_quartile" and "upper_quartile" of those that are known.
+    """
+    if len(values) == 1:
+        return values[0]
+    known = [value for value in values if value is not None and np.isfinite(value)]
+    quartiles = np.quantile(known, (0.25, 0.5, 0.75)).tolist() if known else [None] * 3
+    names = ("lower_quartile", "median", "upper_quartile")
+    return {**dict(zip(names, quartiles, strict=True)), "members": list(values)}
+
+
+def unpacked(value: Any) -> list[float | None]:
+    """The number of each member again."""
+    return value["members"] if isinstance(value, dict) else [value]
+
+
+class Members:
+    """The members of one run, by what their evaluations say.
+
+    A member stops once it is solved, `updates_after_solved` updates later: from then on it stays as
+    it is, so that it is the same seed trained alone. What is noted of it afterwards is left out.
+
+    Args:
+      config: of the run.
+      trained_length: the longest sequence seen in training.
+
+    Attributes:
+      seeds: of the members, in order.
+      records: how each fared.
+    """
+
+    def __init__(self, config: ConfigDict, trained_length: int) -> None:
+        self._config = config
+        self.seeds = configs.seeds(config)
+        self.records = [success.Record(trained_length, config.solved_in_a_row) for _ in self.seeds]
+        self._ended: list[str | None] = [None] * len(self.seeds)
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    @property
+    def going_on(self) -> list[bool]:
+        """Which members still train."""
+        return [reason is None for reason in self._ended]
+
+    @property
+    def failed(self) -> bool:
+        """Whether no member can go on, for want of finite values."""
+        return all(reason == _NOT_FINITE for reason in self._ended)
+
+    @property
+    def stopped(self) -> str | None:
+        """Why the run is over: "solved"; "not finite" if some are lost; None if it is not."""
+        if any(self.going_on):
+            return None
+        return _NOT_FINITE if _NOT_FINITE in self._ended else _SOLVED
+
+    def note(self, step: int, bit_errors: dict[str, Any]) -> None:
+        """Enters an evaluation, by length as in the files, and ends the members that are done."""
+        by_length = {int(length): unpacked(value) for length, value in bit_errors.items()}
+        for member, record in enumerate(self.records):
+            if self._ended[member] is None:
+                record.add(step, {length: errors[member] for length, errors in by_length.items()})
+                since = record.solved_at_step
+                if since is not None and step >= since + self._config.updates_after_solved:
+                    self._ended[member] = _SOLVED
+
+    def lose(self, skipped_in_a_row: np.ndarray) -> list[tuple[int, int]]:
+        """Ends the members with too many updates skipped.
+
+        Args:
+          skipped_in_a_row: [U, E], up to each of the last updates.
+
+        Returns:
+          For each of them its seed, and which of the U updates was too much.
+        """
+        too_many = skipped_in_a_row >= self._config.max_skipped
+        lost = [k for k in np.flatnonzero(too_many.any(axis=0)) if self._ended[k] is None]
+        for member in lost:
+            self._ended[member] = _NOT_FINITE
+        return [(self.seeds[member], int(np.argmax(too_many[:, member]))) for member in lost]
+
+    def counted(self) -> str:
+        """How many count as solved, in words."""
+        solved = sum(record.solved_at_step is not None for record in self.records)
+        return success.rate(solved, len(self))
+
+    def summaries(self, steps: Sequence[int], skipped: Sequence[int]) -> list[dict[str, Any]]:
+        """What summary.json says of each member.
+
+        Args:
+          steps: updates behind each.
+          skipped: updates that each has skipped.
+        """
+        return [
+            {
+                "seed": seed,
+                "step": step,
+                "sequences": step * self._config.batch_size,
+                "solved": record.solved,
+                "first_solved_at_step": record.first_solved_at_step,
+                "solved_at_step": record.solved_at_step,
+                "held": record.held,
+                "collapsed": record.collapsed,
+                "bit_errors_per_sequence": {
+                    str(length): errors for length, errors in record.bit_errors.items()
+                },
+                "skipped_updates": count,
+            }
+            for seed, record, step, count in zip(
+                self.seeds, self.records, steps, skipped, strict=True
+            )
+        ]

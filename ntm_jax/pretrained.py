@@ -1,0 +1,89 @@
+"""Solved machines that ship with the package: arrays in an npz file, and a card that tells of them.
+
+A card is JSON: the config that was trained, the command, the versions, and what was measured. Both
+are data alone; loading them runs nothing.
+"""
+
+import json
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+from flax import traverse_util
+from ml_collections import ConfigDict
+
+from ntm_jax import build
+from ntm_jax import config as configs
+
+__all__ = ["Pretrained", "load_pretrained", "names", "read", "write"]
+
+
+class Pretrained(NamedTuple):
+    """A machine as it is shipped.
+
+    Attributes:
+      config: that it was trained with.
+      params: its parameters.
+      card: all that is known of it, "config" included.
+      path: of its arrays.
+    """
+
+    config: ConfigDict
+    params: Any
+    card: dict[str, Any]
+    path: Traversable
+
+
+def load_pretrained(name: str, num_slots: int | None = None) -> tuple[nn.Module, Any]:
+    """A trained machine that ships with the package, ready to run.
+
+    Args:
+      name: one of `names()`.
+      num_slots: another size of the memory than it was trained with.
+
+    Returns:
+      The model, inputs [B, T, I] -> logits [B, T, O], and its parameters.
+
+    Raises:
+      ConfigError: no such machine.
+    """
+    machine = read(name)
+    return build.make_model(machine.config, num_slots), machine.params
+
+
+def names() -> list[str]:
+    """The machines that ship."""
+    files = (path.name for path in _folder().iterdir())
+    return sorted(name.removesuffix(".npz") for name in files if name.endswith(".npz"))
+
+
+def read(name: str) -> Pretrained:
+    """A machine with its card.
+
+    Raises:
+      ConfigError: no such machine.
+    """
+    if name not in names():
+        raise configs.ConfigError(f"pretrained: expected one of {tuple(names())}, got {name!r}")
+    card = json.loads((_folder() / f"{name}.json").read_text())
+    path = _folder() / f"{name}.npz"
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        params = traverse_util.unflatten_dict(dict(arrays), sep="/")
+    config = configs.from_dict(card["config"])
+    configs.validate(config)
+    return Pretrained(config, params, card, path)
+
+
+def write(name: str, params: Any, card: dict[str, Any]) -> None:
+    """Ships a machine, in the place of another of its name."""
+    flat = traverse_util.flatten_dict(jax.device_get(params), sep="/")
+    with resources.as_file(_folder()) as folder:
+        np.savez(folder / f"{name}.npz", **flat)
+        (folder / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def _folder() -> Traversable:
+    return resources.files("ntm_jax") / "machines"

@@ -1,0 +1,53 @@
+import jax
+import numpy as np
+import pytest
+
+import ntm_jax
+from ntm_jax import config as configs
+from ntm_jax import evaluation, models, pretrained, reports, success
+
+
+@pytest.mark.parametrize("name", pretrained.names())
+def test_a_machine_that_ships_copies(name):
+    trained = reports.load_pretrained(name)
+    results = evaluation.evaluate(
+        trained.model, trained.params, trained.task, [10, 20, 120], num_sequences=64, seed=123
+    )
+    errors = {result.length: result.bit_errors_per_sequence for result in results}
+    assert success.is_solved(errors, trained.task.max_length)
+
+
+@pytest.mark.parametrize("name", pretrained.names())
+def test_its_card_tells_what_it_is(name):
+    card, params = pretrained.read(name).card, pretrained.read(name).params
+    assert card["training"]["num_params"] == models.num_params(params)
+    assert card["training"]["solved_at_step"] == card["training"]["step"]
+    assert card["training"]["seed"] == card["config"]["seed"]
+    assert {"jax", "flax"} <= card["training"]["versions"].keys()
+    assert card["command"].startswith("python train.py --config=configs/copy_ntm")
+    assert [(one["length"], one["slots"]) for one in card["measured"]] == [
+        *((length, 128) for length in (10, 20, 40, 80, 120)),
+        (300, 512),
+    ]
+
+
+def test_its_memory_can_be_enlarged():
+    model, params = ntm_jax.load_pretrained("copy_ntm", num_slots=256)
+    assert model.cell.num_slots == 256
+    logits = model.apply({"params": params}, np.zeros((2, 5, 9), np.float32))
+    assert logits.shape == (2, 5, 8)
+
+
+def test_an_unknown_machine_is_one_line_with_those_there_are():
+    with pytest.raises(configs.ConfigError, match=r"pretrained: expected one of \('copy_ntm'"):
+        ntm_jax.load_pretrained("sort")
+
+
+def test_what_is_written_is_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "_folder", lambda: tmp_path)
+    params = {"cell": {"dense": {"kernel": np.arange(6.0).reshape(2, 3)}}, "start": np.ones(2)}
+    pretrained.write("mine", params, {"config": configs.default("copy", "ntm").to_dict()})
+    assert pretrained.names() == ["mine"]
+    machine = pretrained.read("mine")
+    jax.tree.map(np.testing.assert_array_equal, machine.params, params)
+    assert machine.config == configs.default("copy", "ntm")
