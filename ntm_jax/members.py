@@ -49,17 +49,23 @@ class Members:
     Args:
       config: of the run.
       trained_length: the longest sequence seen in training.
+      history: lines of metrics.jsonl, of a run that goes on or is looked at.
 
     Attributes:
       seeds: of the members, in order.
       records: how each fared.
     """
 
-    def __init__(self, config: ConfigDict, trained_length: int) -> None:
+    def __init__(
+        self, config: ConfigDict, trained_length: int, history: Sequence[dict[str, Any]] = ()
+    ) -> None:
         self._config = config
         self.seeds = configs.seeds(config)
         self.records = [success.Record(trained_length, config.solved_in_a_row) for _ in self.seeds]
         self._ended: list[str | None] = [None] * len(self.seeds)
+        for line in history:
+            if line["kind"] == "evaluation":
+                self.note(line["step"], line["bit_errors_per_sequence"])
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -68,6 +74,11 @@ class Members:
     def going_on(self) -> list[bool]:
         """Which members still train."""
         return [reason is None for reason in self._ended]
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether there has been an evaluation."""
+        return any(record.bit_errors for record in self.records)
 
     @property
     def failed(self) -> bool:

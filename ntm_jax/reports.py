@@ -8,6 +8,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from ntm_jax import build, models, pretrained, runs, success
 from ntm_jax import config as configs
@@ -88,15 +89,13 @@ def load_run(workdir: Path, num_slots: int | None = None, member: int | None = N
         raise configs.ConfigError(
             f"member: expected one from 0 to {config.num_seeds - 1}, got {member}"
         )
-    model, task = build.make_model(config, num_slots), build.make_task(config)
+    known = _known(config, num_slots)
+    task = known["task"]
     checkpoints = Checkpoints(workdir)
     step = checkpoints.latest_step()
     if step is None:
         raise CheckpointError(f"{workdir}: expected a checkpoint, got none yet")
-    members = Members(config, task.max_length)
-    for line in runs.read_metrics(workdir):
-        if line["kind"] == "evaluation":
-            members.note(line["step"], line["bit_errors_per_sequence"])
+    members = Members(config, task.max_length, runs.read_metrics(workdir))
     inputs = jax.ShapeDtypeStruct((1, 1, task.input_features), np.float32)
     # The shapes that were trained: those of learned slots differ from an enlarged memory's.
     init = jax.vmap(build.make_model(config).init, (0, None))
@@ -106,14 +105,10 @@ def load_run(workdir: Path, num_slots: int | None = None, member: int | None = N
     solved_at = [record.solved_at_step for record in members.records]
     needed = [None if at is None else at * config.batch_size for at in solved_at]
     return Trained(
-        model=model,
+        **known,
         members=jax.tree.map(lambda leaf: leaf[taken], params),
         seeds=members.seeds[taken],
         needed=needed[taken],
-        task=task,
-        task_name=config.task.name,
-        model_name=config.model.name,
-        num_slots=num_slots or config.model.get("num_slots"),
         checkpoint=checkpoints.path(step),
     )
 
@@ -125,16 +120,12 @@ def load_pretrained(name: str, num_slots: int | None = None) -> Trained:
       ConfigError: no such machine.
     """
     machine = pretrained.read(name)
-    config, training = machine.config, machine.card["training"]
+    solved_at = machine.card["training"]["solved_at_step"]
     return Trained(
-        model=build.make_model(config, num_slots),
+        **_known(machine.config, num_slots),
         members=jax.tree.map(lambda leaf: leaf[None], machine.params),
-        seeds=configs.seeds(config),
-        needed=[training["solved_at_step"] * config.batch_size],
-        task=build.make_task(config),
-        task_name=config.task.name,
-        model_name=config.model.name,
-        num_slots=num_slots or config.model.get("num_slots"),
+        seeds=configs.seeds(machine.config),
+        needed=[solved_at * machine.config.batch_size],
         checkpoint=Path(str(machine.path)),
     )
 
@@ -191,17 +182,14 @@ def as_json(trained: Trained, results: Sequence[Sequence[Result]]) -> dict[str, 
     Returns:
       "results" is those of the one machine; of an ensemble, "members" has them for each.
     """
-    listed = [[result._asdict() for result in of_member] for of_member in results]
     members = [
         {
             "seed": seed,
             "sequences_to_solved": needed,
             "solved": _solved(trained, of_member),
-            "results": own,
+            "results": [result._asdict() for result in of_member],
         }
-        for seed, needed, of_member, own in zip(
-            trained.seeds, trained.needed, results, listed, strict=True
-        )
+        for seed, needed, of_member in zip(trained.seeds, trained.needed, results, strict=True)
     ]
     return {
         "task": trained.task_name,
@@ -209,7 +197,7 @@ def as_json(trained: Trained, results: Sequence[Sequence[Result]]) -> dict[str, 
         "num_params": trained.num_params,
         "slots": trained.num_slots,
         "checkpoint": str(trained.checkpoint),
-        **({"results": listed[0]} if len(members) == 1 else {"members": members}),
+        **({"results": members[0]["results"]} if len(members) == 1 else {"members": members}),
     }
 
 
@@ -253,6 +241,17 @@ def save_plots(trained: Trained, lengths: Sequence[int], directory: Path, seed: 
     for name, figure in figures.items():
         figure.savefig(directory / name)
     return [directory / name for name in figures]
+
+
+def _known(config: ConfigDict, num_slots: int | None) -> dict[str, Any]:
+    """The fields of `Trained` that a config tells."""
+    return {
+        "model": build.make_model(config, num_slots),
+        "task": build.make_task(config),
+        "task_name": config.task.name,
+        "model_name": config.model.name,
+        "num_slots": num_slots or config.model.get("num_slots"),
+    }
 
 
 def _solved(trained: Trained, results: Sequence[Result]) -> bool:

@@ -38,13 +38,14 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       workdir: the run folder; made if it is not there.
 
     Returns:
-      What summary.json says; "stopped" is "solved", "num_steps", "SIGINT" or "SIGTERM".
+      What summary.json says; "stopped" is "solved", "num_steps", "SIGINT", "SIGTERM", or of an
+      ensemble "not finite", if some members were lost to that and the others are solved.
 
     Raises:
       ConfigError: the config cannot be run.
       RunError: `workdir` holds a run of another config.
       CheckpointError: the newest checkpoint cannot be read, or the next cannot be stored.
-      TrainingError: `max_skipped` updates in a row were not finite.
+      TrainingError: `max_skipped` updates in a row were not finite, in every member.
       OSError: the folder cannot be written to.
     """
     started = time.monotonic()
@@ -79,12 +80,7 @@ class _Loop:
         self.config, self.workdir = config, workdir
         self.checkpoints, self.progress = checkpoints, progress
         self.updates = updates
-        self.members = Members(config, updates.task.max_length)
-        self.evaluated = False
-        for line in history:
-            if line["kind"] == "evaluation":
-                self.evaluated = True
-                self.members.note(line["step"], line["bit_errors_per_sequence"])
+        self.members = Members(config, updates.task.max_length, history)
         # The clock goes on where the run that is resumed left it.
         self.started = started - (history[-1]["seconds"] if history else 0.0)
         self.compile_seconds = 0.0
@@ -100,7 +96,7 @@ class _Loop:
             + f"{self.updates.devices}, {self.workdir}"
             + (f", resumed after {step} updates" if step else "")
         )
-        if not self.evaluated:
+        if not self.members.evaluated:
             self.evaluate(state, step)
         while (stopped := self.reason_to_stop(step, signals)) is None:
             state, measured = self.advance(state, step)

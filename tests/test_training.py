@@ -32,6 +32,18 @@ def stored(workdir):
     return step, jax.tree.leaves(checkpoints.restore(step, state.params, like))
 
 
+def interrupt_at(monkeypatch, stop_at):
+    """A real SIGINT after so many updates; until `monkeypatch.undo`."""
+    report = training._Loop.report
+
+    def interrupt(self, state, measured, step):
+        report(self, state, measured, step)
+        if step == stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(training._Loop, "report", interrupt)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run from beginning to end."""
@@ -77,14 +89,7 @@ def test_evaluation_of_the_run_is_what_training_measured(whole):
 @pytest.mark.parametrize("stop_at", [2, 4, 6])
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(whole, tmp_path, monkeypatch, stop_at):
     """A real SIGINT, between two checkpoints or at one; then the same call again."""
-    report = training._Loop.report
-
-    def interrupt(self, state, measured, step):
-        report(self, state, measured, step)
-        if step == stop_at:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(training._Loop, "report", interrupt)
+    interrupt_at(monkeypatch, stop_at)
     summary = training.train(tiny_config(), tmp_path)
     assert (summary["stopped"], summary["step"]) == ("SIGINT", stop_at)
     monkeypatch.undo()
@@ -225,14 +230,7 @@ def test_an_ensemble_is_each_seed_trained_alone(whole, three):
 
 
 def test_a_resumed_ensemble_is_the_uninterrupted_one(three, tmp_path, monkeypatch):
-    report = training._Loop.report
-
-    def interrupt(self, state, measured, step):
-        report(self, state, measured, step)
-        if step == 6:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(training._Loop, "report", interrupt)
+    interrupt_at(monkeypatch, 6)
     assert training.train(ensemble(), tmp_path)["stopped"] == "SIGINT"
     monkeypatch.undo()
     training.train(ensemble(), tmp_path)
@@ -243,32 +241,18 @@ def test_a_resumed_ensemble_is_the_uninterrupted_one(three, tmp_path, monkeypatc
 
 def test_a_solved_member_waits_for_the_others_also_when_resumed(tmp_path, monkeypatch):
     """The second passes from the start; the others never do."""
-    add = success.Record.add
+    evaluate = evaluation.evaluate_members
 
-    def note(self, step, bit_errors):
-        add(self, step, dict.fromkeys(bit_errors, 0.0) if self is second[-1] else bit_errors)
+    def second_right(*arguments, **options):
+        first, second, third = evaluate(*arguments, **options)
+        return [first, [r._replace(bit_errors_per_sequence=0.0) for r in second], third]
 
-    make_members = training.Members.__init__
-    second = []
-
-    def init(self, *arguments):
-        make_members(self, *arguments)
-        second.append(self.records[1])
-
-    monkeypatch.setattr(success.Record, "add", note)
-    monkeypatch.setattr(training.Members, "__init__", init)
+    monkeypatch.setattr(evaluation, "evaluate_members", second_right)
     config = ensemble()
     config.solved_in_a_row = 2
-    report = training._Loop.report
-
-    def interrupt(self, state, measured, step):
-        report(self, state, measured, step)
-        if step == 8:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(training._Loop, "report", interrupt)
+    interrupt_at(monkeypatch, 8)
     training.train(config, tmp_path)
-    monkeypatch.setattr(training._Loop, "report", report)
+    # Past its step: the run that is resumed is not interrupted again.
     summary = training.train(config, tmp_path)
     assert [member["step"] for member in summary["members"]] == [12, 4, 12]
     assert [member["solved_at_step"] for member in summary["members"]] == [None, 4, None]
