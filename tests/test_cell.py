@@ -230,6 +230,22 @@ def test_the_heads_start_by_keeping_their_place_as_the_docstring_says():
     assert 1.0 + reference.softplus(cell.sharpness_bias) > 2.0
 
 
+@pytest.mark.parametrize(
+    ("weights_init", "alike"),
+    [(cell_module.uniform_weights, True), (cell_module.one_hot_weights, False)],
+)
+def test_a_constant_memory_under_uniform_weightings_stays_one_slot(weights_init, alike):
+    """What is the same in every slot gets the same weight, and so it is for ever."""
+    cell = _cell(weights_init=weights_init)
+    params, _, inputs = _started(cell)
+    state = cell.initialize_carry(jax.random.key(0), (INPUTS,))
+    for _ in range(5):
+        state, _ = _apply(cell)(params, state, inputs)
+    rows = np.asarray(state.memory)
+    assert np.abs(rows).max() > 0.5  # something was written
+    assert np.allclose(rows, rows[0], atol=1e-5) == alike
+
+
 def test_output_activation_is_applied_to_the_logits():
     params, state, inputs = _started(_cell(), 2)
     _, logits = _apply(_cell())(params, state, inputs)
