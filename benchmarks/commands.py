@@ -1,0 +1,68 @@
+"""The two commands that a user types, run by programs that measure."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Not the seed of any evaluation in training, on which it is decided when to stop.
+_SEED = 2**31
+
+
+def train(config: str, overrides: dict[str, Any], workdir: Path) -> str:
+    """Trains until the command ends.
+
+    Args:
+      config: path of a config, from the root.
+      overrides: settings by their names on the command line.
+      workdir: the run folder.
+
+    Returns:
+      The command, without the folder.
+    """
+    words = [f"--config={config}", *(f"--config.{key}={value}" for key, value in overrides.items())]
+    _run("train.py", *words, f"--workdir={workdir}")
+    return " ".join(["python", "train.py", *words])
+
+
+def evaluate(
+    workdir: Path, lengths: Sequence[int], sequences: int = 256, slots: int | None = None
+) -> dict[str, Any]:
+    """What `eval.py --json` writes of a run, on sequences that training did not use."""
+    path = workdir / "evaluation.json"
+    words = ["--lengths", ",".join(map(str, lengths)), f"--sequences={sequences}"]
+    words += [f"--slots={slots}"] if slots else []
+    _run("eval.py", f"--workdir={workdir}", f"--json={path}", f"--seed={_SEED}", *words)
+    evaluation = json.loads(path.read_text())
+    evaluation["checkpoint"] = f"update {Path(evaluation['checkpoint']).name}"
+    return evaluation
+
+
+def machine() -> dict[str, Any]:
+    """The processor, how many cores this process may use, and Python's version."""
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+    }
+
+
+def write(path: Path, document: dict[str, Any]) -> None:
+    """Writes a file of results."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _run(script: str, *words: str) -> None:
+    subprocess.run([sys.executable, script, *words], check=True, cwd=ROOT)

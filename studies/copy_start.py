@@ -1,0 +1,162 @@
+"""What decides whether copy is learned, and whether what is learned is the algorithm.
+
+    python -m studies.copy_start                     # trains what is missing
+    python -m studies.copy_start --controllers=lstm  # of one controller alone
+
+Every combination of the memory's start and the first weighting; then one setting at a time, changed
+from the default. Each is an ensemble of ten seeds, none of which a default was chosen on, trained
+by the commands that a user types. A setting that has its file in studies/results/copy_start is left
+out, and with `--runs` the run that was interrupted goes on. No results are stored yet.
+"""
+
+import importlib
+import itertools
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+
+from benchmarks import commands
+from ntm_jax.config import flat
+
+_RESULTS = commands.ROOT / "studies" / "results" / "copy_start"
+
+_RUNS = flags.DEFINE_string("runs", None, "Folder to keep runs in; not kept if not given.")
+_CONTROLLERS = flags.DEFINE_list("controllers", ["feed_forward", "lstm"], "Which, by commas.")
+
+_CONFIGS = {"feed_forward": "copy_ntm", "lstm": "copy_ntm_lstm"}
+_LENGTHS, _FAR, _SLOTS = (10, 20, 40, 80, 120), 300, 512
+# Fewer updates than a run may take by default: enough to compare by, for all of these settings.
+_BUDGET = {"seed": 100, "num_seeds": 10, "num_steps": 6000, "eval_sequences": 64}
+
+Setting = dict[str, Any]
+_CROSS: list[Setting] = [
+    {**memory, "model.weights_start": weights}
+    for memory, weights in itertools.product(
+        (
+            {"model.memory_start": "constant"},
+            {"model.memory_start": "random", "model.memory_scale": 0.1},
+            {"model.memory_start": "learned", "model.memory_scale": 0.1},
+        ),
+        ("one_hot", "uniform", "learned"),
+    )
+]
+_FACTORS: list[Setting] = [
+    {},
+    *({"model.train_slots": sizes} for sizes in ((24,), ())),
+    *({"model.memory_scale": scale} for scale in (0.1, 0.3)),
+    *({"model.gate_bias": bias} for bias in (0.0, -1.0, -5.0)),
+    *({"model.sharpness_bias": bias} for bias in (0.0, 3.0)),
+    *({"model.shift_bias": bias} for bias in (0.0, 4.0)),
+    *({"model.forget_bias": bias} for bias in (0.0, 1.0)),
+    *({"optimizer": one} for one in ("adam", "amsgrad")),
+    {"adam_b2": 0.999},
+    {"optimizer": "graves_rmsprop", "learning_rate": 1e-4, "learning_rate_half_life": 0},
+    {"clip_norm": 10.0},
+    {"clip_norm": 0.0, "clip_value": 10.0},
+    {"task.max_length": 10},
+    # Others see as many sequences as the default's 24,000, or four and five times as many.
+    {"batch_size": 1, "num_steps": 24_000, "eval_every": 2000},
+    {"batch_size": 16},
+    {"batch_size": 100, "num_steps": 1200, "eval_every": 100},
+]
+
+
+def main(argv: list[str]) -> None:
+    """Trains what has no result yet, and prints the tables."""
+    del argv
+    for controller in _CONTROLLERS.value:
+        for setting in [*_CROSS, *_FACTORS]:
+            path = _path(controller, setting)
+            if path is None or path.exists():
+                continue
+            print(path.stem, flush=True)
+            with tempfile.TemporaryDirectory() as scratch:
+                result = _measure(
+                    controller,
+                    setting,
+                    Path(_RUNS.value or scratch).absolute() / controller / path.stem,
+                )
+            commands.write(path, result)
+        for settings in (_CROSS, _FACTORS):
+            print(f"{controller}\n{table(controller, settings)}\n")
+
+
+def _path(controller: str, setting: Setting) -> Path | None:
+    """The file of a setting's result; None if the controller does not have the setting."""
+    if "model.forget_bias" in setting and controller != "lstm":
+        return None
+    words = []
+    for key, value in _changes(controller, setting):
+        shown = "-".join(map(str, value)) or "none" if isinstance(value, tuple) else value
+        words.append(f"{key.split('.')[-1]}={shown}")
+    name = "_".join(words) or "default"
+    return _RESULTS / controller / f"{name}.json"
+
+
+def _changes(controller: str, setting: Setting) -> list[tuple[str, Any]]:
+    """What a setting has that the controller's config has not."""
+    config = importlib.import_module(f"configs.{_CONFIGS[controller]}").get_config()
+    return [(key, value) for key, value in setting.items() if flat(config)[key] != value]
+
+
+def _measure(controller: str, setting: Setting, workdir: Path) -> dict[str, Any]:
+    config = f"configs/{_CONFIGS[controller]}.py"
+    return {
+        "command": commands.train(config, {**_BUDGET, **setting}, workdir),
+        "machine": commands.machine(),
+        "summary": json.loads((workdir / "summary.json").read_text()),
+        "evaluation": commands.evaluate(workdir, _LENGTHS, 64),
+        "enlarged": commands.evaluate(workdir, (_FAR,), 64, _SLOTS),
+    }
+
+
+def table(controller: str, settings: Sequence[Setting]) -> str:
+    """A row for each setting that has a result.
+
+    Args:
+      controller: "feed_forward" or "lstm".
+      settings: in the order of the rows.
+    """
+    lines = [
+        "| changed from the default | learned | after sequences | solved "
+        "| wrong bits a sequence at 120 | at 300, 512 slots |",
+        "|---|---|---|---|---|---|",
+    ]
+    for setting in settings:
+        path = _path(controller, setting)
+        if path is not None and path.exists():
+            changes = _changes(controller, setting)
+            named = ", ".join(f"{key} = {value}" for key, value in changes) or "nothing"
+            lines.append(f"| {named} | {' | '.join(_cells(json.loads(path.read_text())))} |")
+    return "\n".join(lines)
+
+
+def _cells(result: dict[str, Any]) -> list[str]:
+    """How many seeds learned the trained lengths, when, and how they generalise: medians."""
+    trained = result["summary"]["members"]
+    evaluated = result["evaluation"]["members"]
+    batch_size = trained[0]["sequences"] // trained[0]["step"]
+    learned = [one["learned_at_step"] for one in trained if one["learned_at_step"] is not None]
+    errors = [
+        {one["length"]: one["bit_errors_per_sequence"] for one in member["results"]}
+        for member in evaluated
+    ]
+    far = [
+        member["results"][0]["bit_errors_per_sequence"] for member in result["enlarged"]["members"]
+    ]
+    return [
+        f"{len(learned)} of {len(trained)}",
+        f"{np.median(learned) * batch_size:,.0f}" if learned else "",
+        f"{sum(member['solved'] for member in evaluated)} of {len(evaluated)}",
+        f"{np.median([one[120] for one in errors]):.3g}",
+        f"{np.median(far):.3g}",
+    ]
+
+
+if __name__ == "__main__":
+    app.run(main)
