@@ -79,7 +79,7 @@ def ours(batch_size: int) -> Contestant:
     _expect("ntm_jax's scored steps", int(batch.mask.sum()), batch_size * _LENGTH)
 
     model, optimizer = build.make_model(config), build.make_optimizer(config)
-    updates = Updates(model, task, optimizer, batch_size, configs.seeds(config))
+    updates = Updates([model], task, optimizer, batch_size, configs.seeds(config))
     state = updates.init()
     facts = {
         "num_params": models.num_params(state.params),

@@ -10,58 +10,87 @@ import json
 import re
 import statistics
 import sys
-from pathlib import Path
+from typing import Any, NamedTuple
 
+from benchmarks.commands import ROOT
 from ntm_jax import success
 
-_ROOT = Path(__file__).resolve().parents[1]
-_RESULTS = _ROOT / "benchmarks" / "results"
+_RESULTS = ROOT / "benchmarks" / "results"
+_CONFIGS = ("copy_ntm", "copy_ntm_lstm", "copy_ntm_keras", "copy_lstm", "copy_lstm_keras")
+
+
+class Trained(NamedTuple):
+    """A trained seed.
+
+    Attributes:
+      summary: what training said of it.
+      errors: length -> wrong bits a sequence, on sequences that training did not see.
+      enlarged: the same by length and slots.
+      command_seconds: wall time of the train command, if it was not interrupted.
+    """
+
+    summary: dict[str, Any]
+    errors: dict[int, float]
+    enlarged: dict[tuple[int, int], float]
+    command_seconds: float | None
+
+    @property
+    def solved(self) -> bool:
+        """In the evaluation; all configs train on lengths up to 20."""
+        return success.is_solved(self.errors, trained_length=20)
+
+
+def _trained(name: str) -> list[Trained]:
+    """The seeds in a file of benchmarks/seeds.py."""
+    path = _RESULTS / f"{name}.json"
+    rows = json.loads(path.read_text())["seeds"] if path.exists() else []
+    return [
+        Trained(
+            row["summary"],
+            {one["length"]: one["bit_errors_per_sequence"] for one in row["evaluation"]["results"]},
+            {
+                (one["length"], row["enlarged"]["slots"]): one["bit_errors_per_sequence"]
+                for one in row.get("enlarged", {"results": []})["results"]
+            },
+            row.get("command_seconds"),
+        )
+        for row in rows
+    ]
 
 
 def seeds() -> str:
-    """A row for each config that benchmarks/seeds.py trained."""
+    """A row for each config: how many seeds are solved, after how much, and how far they reach."""
     lines = [
-        "| config | parameters | solved | sequences trained on "
+        "| config | parameters | solved | sequences until solved "
         "| wrong bits a sequence at 10 / 20 / 40 / 80 / 120 | at 300, 512 slots |",
         "|---|---|---|---|---|---|",
     ]
-    for name in ("copy_ntm", "copy_ntm_lstm", "copy_ntm_keras", "copy_lstm", "copy_lstm_keras"):
-        path = _RESULTS / f"{name}.json"
-        if path.exists():
-            lines.append(_seeds_row(name, json.loads(path.read_text())["seeds"]))
+    for name in _CONFIGS:
+        if members := _trained(name):
+            lengths = [n for n in (5, 10, 20, 40, 80, 120) if n in members[0].errors]
+            errors = [statistics.median(one.errors[n] for one in members) for n in lengths]
+            shown = [f"{error:.3g}" for error in errors]
+            if lengths != [10, 20, 40, 80, 120]:
+                shown = [f"{error} ({n})" for error, n in zip(shown, lengths, strict=True)]
+            far = [one.enlarged[300, 512] for one in members if (300, 512) in one.enlarged]
+            cells = [
+                f"[{name}](configs/{name}.py)",
+                f"{members[0].summary['num_params']:,}",
+                f"{sum(one.solved for one in members)} of {len(members)}",
+                _sequences(members, "solved_at_step"),
+                " / ".join(shown),
+                _spread(far, "{:.3g}") if far else "",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _seeds_row(name: str, rows: list[dict]) -> str:
-    solved = sum(_solved(row) for row in rows)
-    errors = [
-        _number(statistics.median(values))
-        for values in zip(*([_errors(row["evaluation"]) for row in rows]), strict=True)
-    ]
-    lengths = [result["length"] for result in rows[0]["evaluation"]["results"]]
-    if lengths != [10, 20, 40, 80, 120]:
-        errors = [f"{error} ({length})" for error, length in zip(errors, lengths, strict=True)]
-    far = [_errors(row["enlarged"])[0] for row in rows if "enlarged" in row]
-    cells = [
-        f"[{name}](configs/{name}.py)",
-        f"{rows[0]['summary']['num_params']:,}",
-        f"{solved} of {len(rows)}",
-        _spread([row["summary"]["sequences"] for row in rows], "{:,.0f}"),
-        " / ".join(errors),
-        _spread(far, "{:.3g}") if far else "",
-    ]
-    return f"| {' | '.join(cells)} |"
-
-
-def _solved(row: dict) -> bool:
-    """On sequences that training did not see; all configs train on lengths up to 20."""
-    results = row["evaluation"]["results"]
-    errors = {result["length"]: result["bit_errors_per_sequence"] for result in results}
-    return success.is_solved(errors, trained_length=20)
-
-
-def _errors(scores: dict) -> list[float]:
-    return [result["bit_errors_per_sequence"] for result in scores["results"]]
+def _sequences(members: list[Trained], name: str) -> str:
+    """After how many sequences, of those members that got there."""
+    summaries = [one.summary for one in members if one.summary.get(name) is not None]
+    batch_sizes = [one["sequences"] // one["step"] for one in summaries]
+    values = [one[name] * size for one, size in zip(summaries, batch_sizes, strict=True)]
+    return _spread(values, "{:,.0f}") if values else "never"
 
 
 def _spread(values: list[float], form: str) -> str:
@@ -71,24 +100,18 @@ def _spread(values: list[float], form: str) -> str:
     return f"{form.format(statistics.median(values))} ({low} to {high})"
 
 
-def _number(value: float) -> str:
-    return f"{value:.3g}"
-
-
 def seconds() -> str:
     """How long the train command took, on a machine with nothing else to do."""
     lines = ["| config | seconds of the command | of them compiling | updates | solved |"]
     lines.append("|---|---|---|---|---|")
     for name in ("copy_ntm", "copy_ntm_lstm"):
-        path = _RESULTS / f"{name}_alone.json"
-        if path.exists():
-            rows = json.loads(path.read_text())["seeds"]
+        if alone := _trained(f"{name}_alone"):
             cells = [
                 f"[{name}](configs/{name}.py)",
-                _spread([row["command_seconds"] for row in rows], "{:.0f}"),
-                _spread([row["summary"]["compile_seconds"] for row in rows], "{:.0f}"),
-                _spread([row["summary"]["step"] for row in rows], "{:,.0f}"),
-                f"{sum(_solved(row) for row in rows)} of {len(rows)}",
+                _spread([one.command_seconds for one in alone], "{:.0f}"),
+                _spread([one.summary["compile_seconds"] for one in alone], "{:.0f}"),
+                _spread([one.summary["step"] for one in alone], "{:,.0f}"),
+                f"{sum(one.solved for one in alone)} of {len(alone)}",
             ]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -107,7 +130,11 @@ def speed() -> str:
     return "\n".join(lines)
 
 
-_TABLES = {"seconds": seconds, "seeds": seeds, "speed": speed}
+_TABLES = {
+    "seconds": seconds,
+    "seeds": seeds,
+    "speed": speed,
+}
 
 
 def render(text: str) -> str:
@@ -122,7 +149,7 @@ def render(text: str) -> str:
 
 def main() -> None:
     """Writes README.md, or checks it."""
-    readme = _ROOT / "README.md"
+    readme = ROOT / "README.md"
     new = render(readme.read_text())
     if "--check" in sys.argv[1:] and new != readme.read_text():
         sys.exit("README.md: its tables are not those of benchmarks/results; run this program")

@@ -12,7 +12,7 @@ from ntm_jax.cell import NTMCell, one_hot_weights, uniform_weights
 from ntm_jax.config import ConfigError
 from ntm_jax.tasks.copy import Copy
 
-__all__ = ["make_model", "make_optimizer", "make_task"]
+__all__ = ["make_model", "make_optimizer", "make_task", "make_trained_models"]
 
 _TASKS = {"copy": Copy}
 _BASELINES = {
@@ -56,13 +56,34 @@ def make_model(config: ConfigDict, num_slots: int | None = None) -> models.Recur
     return _BASELINES[name](features, **fields)
 
 
+def make_trained_models(config: ConfigDict) -> list[models.Recurrent]:
+    """The models that take turns in training, of the same parameters; the smallest memory first.
+
+    Raises:
+      ConfigError: as for `make_model`, or the memory is too small for what the task draws.
+    """
+    sizes = sorted(config.model.get("train_slots", ()))
+    if not sizes:
+        return [make_model(config)]
+    task = make_task(config)
+    needed = task.min_slots(task.max_length)
+    if sizes[0] < needed:
+        raise ConfigError(
+            f"model.train_slots: expected {needed} or more for sequences of {task.max_length}, or "
+            f"() for num_slots, got {config.model.train_slots}"
+        )
+    return [make_model(config, size) for size in sizes]
+
+
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    """The optimizer that the config names, behind clipping by the gradient's global norm."""
+    """The optimizer that the config names, behind clipping of the gradient."""
     rate = config.learning_rate
     if config.learning_rate_half_life:
         rate = optax.exponential_decay(rate, config.learning_rate_half_life, 0.5)
     if config.optimizer == "adam":
         optimizer = optax.adam(rate, b2=config.adam_b2)
+    elif config.optimizer == "amsgrad":
+        optimizer = optax.amsgrad(rate, b2=config.adam_b2)
     else:
         # Graves (2013), equations 38 to 41: sqrt(n - g^2 + 1e-4), the constant inside the root.
         optimizer = optax.rmsprop(
@@ -73,7 +94,12 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
             momentum=0.9,
             eps_in_sqrt=True,
         )
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+    clips = []
+    if config.clip_value:
+        clips.append(optax.clip(config.clip_value))
+    if config.clip_norm:
+        clips.append(optax.clip_by_global_norm(config.clip_norm))
+    return optax.chain(*clips, optimizer)
 
 
 def _ntm(fields: ConfigDict, features: int, num_slots: int) -> models.NTM:

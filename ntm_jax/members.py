@@ -135,6 +135,7 @@ class Members:
                 "step": step,
                 "sequences": step * self._config.batch_size,
                 "solved": record.solved,
+                "learned_at_step": record.learned_at_step,
                 "first_solved_at_step": record.first_solved_at_step,
                 "solved_at_step": record.solved_at_step,
                 "held": record.held,

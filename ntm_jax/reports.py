@@ -98,7 +98,7 @@ def load_run(workdir: Path, num_slots: int | None = None, member: int | None = N
     members = Members(config, task.max_length, runs.read_metrics(workdir))
     inputs = jax.ShapeDtypeStruct((1, 1, task.input_features), np.float32)
     # The shapes that were trained: those of learned slots differ from an enlarged memory's.
-    init = jax.vmap(build.make_model(config).init, (0, None))
+    init = jax.vmap(build.make_trained_models(config)[0].init, (0, None))
     shapes = jax.eval_shape(init, jax.random.split(jax.random.key(0), len(members)), inputs)
     params, _ = checkpoints.restore(step, shapes["params"])
     taken = slice(None) if member is None else slice(member, member + 1)

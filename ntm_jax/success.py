@@ -40,6 +40,8 @@ class Record:
       in_a_row: evaluations, at least 1.
 
     Attributes:
+      learned_at_step: updates before the first evaluation that was solved as far as lengths up to
+        `trained_length` go, or None.
       first_solved_at_step: updates before the first evaluation that was solved, or None.
       solved_at_step: updates before the one that made it count as solved, or None.
       solved: whether the last evaluation was.
@@ -51,6 +53,7 @@ class Record:
 
     def __init__(self, trained_length: int, in_a_row: int) -> None:
         self._trained_length, self._in_a_row, self._row = trained_length, in_a_row, 0
+        self.learned_at_step: int | None = None
         self.first_solved_at_step: int | None = None
         self.solved_at_step: int | None = None
         self.solved = False
@@ -63,6 +66,10 @@ class Record:
         self.bit_errors = dict(bit_errors)
         self.solved = is_solved(bit_errors, self._trained_length)
         self._row = self._row + 1 if self.solved else 0
+        if self.learned_at_step is None:
+            trained = {n: e for n, e in bit_errors.items() if n <= self._trained_length}
+            if trained and is_solved(trained, self._trained_length):
+                self.learned_at_step = step
         if self.solved and self.first_solved_at_step is None:
             self.first_solved_at_step = step
         if self.solved_at_step is not None:

@@ -50,16 +50,15 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """
     started = time.monotonic()
     configs.validate(config)
-    model, task, optimizer = (
-        make(config) for make in (build.make_model, build.make_task, build.make_optimizer)
-    )
+    task, optimizer = build.make_task(config), build.make_optimizer(config)
+    trained = build.make_trained_models(config)
     workdir = Path(workdir)
     runs.open_run(workdir, config)
     checkpoints = Checkpoints(workdir)
     step = checkpoints.latest_step() or 0
     history = runs.keep_metrics_until(workdir, step)
     with Progress(workdir, config.num_steps, step) as progress, _signals() as signals:
-        updates = Updates(model, task, optimizer, config.batch_size, configs.seeds(config))
+        updates = Updates(trained, task, optimizer, config.batch_size, configs.seeds(config))
         loop = _Loop(config, workdir, updates, checkpoints, progress, history, started)
         return loop.go(step, signals)
 
@@ -80,6 +79,8 @@ class _Loop:
         self.config, self.workdir = config, workdir
         self.checkpoints, self.progress = checkpoints, progress
         self.updates = updates
+        self.model = build.make_model(config)
+        self.slots = " and ".join(map(str, sorted(config.model.get("train_slots", ()))))
         self.members = Members(config, updates.task.max_length, history)
         # The clock goes on where the run that is resumed left it.
         self.started = started - (history[-1]["seconds"] if history else 0.0)
@@ -93,6 +94,7 @@ class _Loop:
         self.progress.say(
             f"{config.task.name}, {config.model.name}: {num_params:,} parameters, "
             + (f"{len(self.members)} seeds, " if len(self.members) > 1 else "")
+            + (f"memories of {self.slots} slots by turns, " if self.slots else "")
             + f"{self.updates.devices}, {self.workdir}"
             + (f", resumed after {step} updates" if step else "")
         )
@@ -172,7 +174,7 @@ class _Loop:
     def evaluate(self, state: TrainState, step: int) -> None:
         """Scores all lengths, and shows and stores the result."""
         results = evaluation.evaluate_members(
-            self.updates.model,
+            self.model,
             state.params,
             self.updates.task,
             self.config.eval_lengths,

@@ -4,6 +4,7 @@ The sampling is inside it. Every random key is folded with the step, so that a r
 uninterrupted one, and a member of an ensemble is the same seed trained alone.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -53,7 +54,8 @@ class Updates:
     """A model, a task and an optimizer, as functions from one state to the next.
 
     Args:
-      model: from inputs [B, T, I] to logits [B, T, O].
+      models: one or more with the same parameters, from inputs [B, T, I] to logits [B, T, O]. They
+        take turns, an update each; the first says how the parameters start.
       task: what is sampled, anew in every update.
       optimizer: from gradients to changes of the parameters.
       batch_size: B.
@@ -62,13 +64,13 @@ class Updates:
 
     def __init__(
         self,
-        model: nn.Module,
+        models: Sequence[nn.Module],
         task: Copy,
         optimizer: optax.GradientTransformation,
         batch_size: int,
         seeds: Sequence[int],
     ) -> None:
-        self.model, self.task, self._batch_size = model, task, batch_size
+        self._models, self.task, self._batch_size = tuple(models), task, batch_size
         self.devices = parallel.Devices(len(seeds), batch_size)
         self._keys = jnp.stack([jax.random.key(seed) for seed in seeds])
         # The caller stops long before the count at which optax would give in.
@@ -80,7 +82,7 @@ class Updates:
         inputs = jnp.zeros((1, 1, self.task.input_features))
 
         def init(key: jax.Array) -> TrainState:
-            params = self.model.init(jax.random.fold_in(key, 0), inputs)["params"]
+            params = self._models[0].init(jax.random.fold_in(key, 0), inputs)["params"]
             return TrainState(params, self._optimizer.init(params), jnp.zeros((), jnp.int32))
 
         # One compilation in place of one for each operation.
@@ -89,11 +91,16 @@ class Updates:
     def compile(self, state: TrainState, num_updates: int) -> None:
         """Compiles `run` for this number of updates, unless that is done."""
         if num_updates not in self._compiled:
+            updates = [
+                self.devices.over_members(functools.partial(self._update, model), (0, 0, 0))
+                for model in self._models
+            ]
 
             def run(state: TrainState, going_on: jax.Array) -> tuple[TrainState, Measured]:
                 def update(state: TrainState, _: None) -> tuple[TrainState, Measured]:
-                    update = self.devices.over_members(self._update, (0, 0, 0))
-                    return update(state, self._keys, going_on)
+                    # Members that go on have the same step; those that do not have a smaller one.
+                    turn = jnp.max(state.step) % len(self._models)
+                    return jax.lax.switch(turn, updates, state, self._keys, going_on)
 
                 return jax.lax.scan(update, state, length=num_updates)
 
@@ -119,7 +126,7 @@ class Updates:
         return self._compiled[num_updates](state, going_on)
 
     def _update(
-        self, state: TrainState, key: jax.Array, going_on: jax.Array
+        self, model: nn.Module, state: TrainState, key: jax.Array, going_on: jax.Array
     ) -> tuple[TrainState, Measured]:
         """One update of one member."""
         sample_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step + 1))
@@ -128,7 +135,7 @@ class Updates:
 
         @self.devices.over_batch
         def run(params: Any, inputs: jax.Array) -> jax.Array:
-            return self.model.apply({"params": params}, inputs, rngs={"dropout": dropout_key})
+            return model.apply({"params": params}, inputs, rngs={"dropout": dropout_key})
 
         def loss_of(params: Any) -> tuple[jax.Array, jax.Array]:
             logits = run(params, batch.inputs)

@@ -114,13 +114,51 @@ def test_a_rare_gradient_moves_by_what_adam_b2_allows(optax_promotion, adam_b2, 
     np.testing.assert_allclose(change, -0.5 * learning_rates, rtol=1e-3)
 
 
-def test_clipping_is_by_global_norm(optax_promotion):
-    config = settings(clip_norm=0.5, learning_rate=1.0)
+@pytest.mark.parametrize(("optimizer", "learning_rates"), [("adam", 1.0), ("amsgrad", 1e-6)])
+def test_amsgrad_alone_remembers_the_largest_gradients(optax_promotion, optimizer, learning_rates):
+    config = settings(optimizer=optimizer, learning_rate=0.5, learning_rate_half_life=0)
     optimizer = build.make_optimizer(config)
+
+    def update(step, carry):
+        gradient = jnp.where(step < 1000, jnp.ones(1), jnp.full(1, 1e-6))
+        return optimizer.update(gradient, carry[1])
+
+    change, _ = jax.lax.fori_loop(0, 5000, update, (jnp.zeros(1), optimizer.init(jnp.zeros(1))))
+    # Adam divides by the last hundred gradients or so, AMSGrad by the first thousand.
+    np.testing.assert_allclose(change, -0.5 * learning_rates, rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sizes"),
+    [
+        ({"model.train_slots": (64, 24)}, [24, 64]),
+        ({"model.train_slots": (), "model.num_slots": 16}, [16]),
+    ],
+)
+def test_training_has_the_memories_that_the_config_names(overrides, sizes):
+    config = settings(**overrides)
+    assert [model.cell.num_slots for model in build.make_trained_models(config)] == sizes
+
+
+def test_a_model_without_a_memory_trains_as_it_is():
+    config = configs.default("copy", "dense")
+    assert build.make_trained_models(config) == [build.make_model(config)]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "clipped"),
+    [
+        ({"clip_norm": 0.5}, [0.3, 0.4]),
+        ({"clip_norm": 0.0}, [3.0, 4.0]),
+        ({"clip_norm": 0.0, "clip_value": 3.5}, [3.0, 3.5]),
+    ],
+)
+def test_clipping_is_by_global_norm_or_by_value(optax_promotion, overrides, clipped):
+    optimizer = build.make_optimizer(settings(learning_rate=1.0, **overrides))
     # Adam's first step has length one whatever the gradient, so look at its first moment.
     _, state = optimizer.update(jnp.array([3.0, 4.0]), optimizer.init(jnp.zeros(2)))
     moments = [leaf for leaf in jax.tree.leaves(state) if leaf.shape == (2,)]
-    np.testing.assert_allclose(moments[0], 0.1 * 0.5 * np.array([0.6, 0.8]), rtol=1e-5)
+    np.testing.assert_allclose(moments[0], 0.1 * np.array(clipped), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +167,7 @@ def test_clipping_is_by_global_norm(optax_promotion):
         (build.make_task, "task.min_length", 0, "task.min_length, task.max_length: expected 1 <="),
         (build.make_task, "task.format", "mine", "task.format: expected one of ('default', "),
         (build.make_model, "model.hidden_sizes", (), "model.hidden_sizes: expected at least one"),
+        (build.make_trained_models, "model.train_slots", (9,), "model.train_slots: expected 20"),
     ],
 )
 def test_what_only_shows_in_building_is_named_as_well(make, name, value, said):

@@ -13,6 +13,16 @@ def test_solved_is_a_limit_for_trained_lengths_and_one_beyond():
         assert not success.is_solved(errors, trained_length=20)
 
 
+def test_the_trained_lengths_are_learned_before_those_beyond():
+    record = success.Record(trained_length=20, in_a_row=2)
+    for step, errors in enumerate((BAD, LOST, GOOD, BAD)):
+        record.add(step, errors)
+    assert (record.learned_at_step, record.first_solved_at_step) == (1, 2)
+    record = success.Record(trained_length=20, in_a_row=2)
+    record.add(0, {40: 0.0})
+    assert record.learned_at_step is None
+
+
 @pytest.mark.parametrize(
     ("evaluations", "first", "solved_at", "held", "collapsed"),
     [

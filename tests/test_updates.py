@@ -5,7 +5,7 @@ import optax
 import pytest
 from tiny import tiny_config
 
-from ntm_jax import build
+from ntm_jax import build, losses
 from ntm_jax import config as configs
 from ntm_jax.updates import Updates
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("optax_promotion")
 
 def make(config, task=None, optimizer=None):
     return Updates(
-        build.make_model(config),
+        build.make_trained_models(config),
         task or build.make_task(config),
         optimizer or build.make_optimizer(config),
         config.batch_size,
@@ -93,6 +93,25 @@ def test_an_optimizer_is_not_fed_a_gradient_of_a_loss_that_is_not_finite():
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
     bad = ~np.isfinite(measured.loss)
     np.testing.assert_array_equal(np.asarray(measured.skipped_in_a_row) > 0, bad)
+
+
+def test_memories_of_several_sizes_take_turns():
+    config = tiny_config()
+    config.model.memory_start = config.model.weights_start = "learned"  # parameters of 4 slots
+    config.model.train_slots = (4, 6)
+    both = make(config)
+    state, once = both.run(both.init(), 1)
+    state, twice = both.run(state, 1)
+    # The same by hand.
+    config.model.train_slots = (4,)
+    small, task = make(config), build.make_task(config)
+    expected, first_turn = small.run(small.init(), 1)
+    np.testing.assert_allclose(once.loss, first_turn.loss, rtol=1e-6)
+    key = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), 2))[0]
+    batch = task.sample(key, config.batch_size)
+    logits = build.make_model(config, 6).apply({"params": first(expected.params)}, batch.inputs)
+    second_turn = losses.bit_cross_entropy(logits, batch.targets, 1.0 * batch.mask)
+    np.testing.assert_allclose(twice.loss[0, 0], second_turn, rtol=1e-5)
 
 
 def test_one_compilation_for_all_lengths():

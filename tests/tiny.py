@@ -19,5 +19,6 @@ def tiny_config(model: str = "ntm") -> ConfigDict:
     if model == "ntm":
         config.model.hidden_sizes = (8,)
         config.model.num_slots = 8
+        config.model.train_slots = ()
         config.model.slot_width = 4
     return config
