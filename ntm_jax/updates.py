@@ -92,7 +92,7 @@ class Updates:
         """Compiles `run` for this number of updates, unless that is done."""
         if num_updates not in self._compiled:
             updates = [
-                self.devices.over_members(functools.partial(self._update, model), (0, 0, 0))
+                self.devices.over_members(functools.partial(self._update, model=model), (0, 0, 0))
                 for model in self._models
             ]
 
@@ -126,7 +126,7 @@ class Updates:
         return self._compiled[num_updates](state, going_on)
 
     def _update(
-        self, model: nn.Module, state: TrainState, key: jax.Array, going_on: jax.Array
+        self, state: TrainState, key: jax.Array, going_on: jax.Array, model: nn.Module
     ) -> tuple[TrainState, Measured]:
         """One update of one member."""
         sample_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step + 1))

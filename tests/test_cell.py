@@ -239,8 +239,9 @@ def test_a_constant_memory_under_uniform_weightings_stays_one_slot(weights_init,
     cell = _cell(weights_init=weights_init)
     params, _, inputs = _started(cell)
     state = cell.initialize_carry(jax.random.key(0), (INPUTS,))
+    step = _apply(cell)
     for _ in range(5):
-        state, _ = _apply(cell)(params, state, inputs)
+        state, _ = step(params, state, inputs)
     rows = np.asarray(state.memory)
     assert np.abs(rows).max() > 0.5  # something was written
     assert np.allclose(rows, rows[0], atol=1e-5) == alike

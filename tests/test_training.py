@@ -162,7 +162,7 @@ def test_values_that_are_never_finite_stop_the_run_with_advice(tmp_path, monkeyp
     config.max_skipped = 3
     training_sample = training.Updates._update
 
-    def poisoned(self, state, *others):
+    def poisoned(self, state, *others, **model):
         params = jax.tree.map(lambda leaf: leaf * np.inf, state.params)
         bad = state._replace(
             params=jax.tree.map(
@@ -173,7 +173,7 @@ def test_values_that_are_never_finite_stop_the_run_with_advice(tmp_path, monkeyp
                 params,
             )
         )
-        return training_sample(self, bad, *others)
+        return training_sample(self, bad, *others, **model)
 
     monkeypatch.setattr(training.Updates, "_update", poisoned)
     with pytest.raises(training.TrainingError) as error:
