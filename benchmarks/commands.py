@@ -1,18 +1,27 @@
 """The two commands that a user types, run by programs that measure."""
 
+import contextlib
 import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Not the seed of any evaluation in training, on which it is decided when to stop.
-_SEED = 2**31
+# Of the sequences. Not the seed of any evaluation in training, on which it is decided when to stop.
+SEED = 2**31
+
+
+@contextlib.contextmanager
+def run_folder(kept: str | None) -> Iterator[Path]:
+    """The folder for runs to be kept in; if none is given, one that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Path(kept or scratch).absolute()
 
 
 def train(config: str, overrides: dict[str, Any], workdir: Path) -> str:
@@ -38,7 +47,7 @@ def evaluate(
     path = workdir / "evaluation.json"
     words = ["--lengths", ",".join(map(str, lengths)), f"--sequences={sequences}"]
     words += [f"--slots={slots}"] if slots else []
-    _run("eval.py", f"--workdir={workdir}", f"--json={path}", f"--seed={_SEED}", *words)
+    _run("eval.py", f"--workdir={workdir}", f"--json={path}", f"--seed={SEED}", *words)
     evaluation = json.loads(path.read_text())
     evaluation["checkpoint"] = f"update {Path(evaluation['checkpoint']).name}"
     return evaluation

@@ -10,7 +10,6 @@ trains every machine on after it was solved, and writes <config name>_held.json.
 """
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +35,8 @@ def main(argv: list[str]) -> None:
     overrides = {"num_seeds": _SEEDS.value}
     if _AFTER.value:
         overrides |= {"updates_after_solved": _AFTER.value, "num_steps": 20_000 + _AFTER.value}
-    with tempfile.TemporaryDirectory() as scratch:
-        workdir = Path(_RUNS.value or scratch).absolute() / name
+    with commands.run_folder(_RUNS.value) as folder:
+        workdir = folder / name
         document: dict[str, Any] = {
             "config": _CONFIG.value,
             "command": commands.train(_CONFIG.value, overrides, workdir),

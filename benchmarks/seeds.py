@@ -12,7 +12,6 @@ apart, and the load before each command stands in its row.
 
 import json
 import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -38,8 +37,8 @@ def main(argv: list[str]) -> None:
     for seed in map(int, _SEEDS.value):
         if any(row["summary"]["seed"] == seed for row in rows):
             continue
-        with tempfile.TemporaryDirectory() as scratch:
-            rows.append(_train(seed, Path(_RUNS.value or scratch).absolute() / f"seed{seed}"))
+        with commands.run_folder(_RUNS.value) as folder:
+            rows.append(_train(seed, folder / f"seed{seed}"))
         rows.sort(key=lambda row: row["summary"]["seed"])
         document = {"config": _CONFIG.value, "machine": commands.machine(), "seeds": rows}
         commands.write(path, document)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
+from benchmarks import commands
 from ntm_jax import evaluation, parallel, pretrained, reports, runs
 
 _RUN = flags.DEFINE_string("run", None, "Run folder of a single solved machine.", required=True)
@@ -27,9 +28,8 @@ def main(argv: list[str]) -> None:
     measured = []
     for slots, lengths in ((None, _LENGTHS), (_SLOTS, _FAR)):
         trained = reports.load_run(workdir, slots)
-        # Not the seed of any evaluation in training, on which it was decided when to stop.
         results = evaluation.evaluate(
-            trained.model, trained.params, trained.task, lengths, 256, seed=2**31
+            trained.model, trained.params, trained.task, lengths, 256, commands.SEED
         )
         measured += [{"slots": trained.num_slots, **result._asdict()} for result in results]
     card = {

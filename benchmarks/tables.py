@@ -77,7 +77,7 @@ def seeds() -> str:
                 f"[{name}](configs/{name}.py)",
                 f"{members[0].summary['num_params']:,}",
                 f"{sum(one.solved for one in members)} of {len(members)}",
-                _sequences(members, "solved_at_step"),
+                _sequences(members),
                 " / ".join(shown),
                 _spread(far, "{:.3g}") if far else "",
             ]
@@ -85,11 +85,10 @@ def seeds() -> str:
     return "\n".join(lines)
 
 
-def _sequences(members: list[Trained], name: str) -> str:
-    """After how many sequences, of those members that got there."""
-    summaries = [one.summary for one in members if one.summary.get(name) is not None]
-    batch_sizes = [one["sequences"] // one["step"] for one in summaries]
-    values = [one[name] * size for one, size in zip(summaries, batch_sizes, strict=True)]
+def _sequences(members: list[Trained]) -> str:
+    """After how many sequences they were solved, of those that were."""
+    solved = [one.summary for one in members if one.summary.get("solved_at_step") is not None]
+    values = [one["solved_at_step"] * (one["sequences"] // one["step"]) for one in solved]
     return _spread(values, "{:,.0f}") if values else "never"
 
 

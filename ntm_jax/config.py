@@ -135,7 +135,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "checkpoint_every": _POSITIVE,
     "eval_lengths": (
         "one or more whole numbers greater than 0",
-        lambda value: len(value) > 0 and all(isinstance(n, int) and n > 0 for n in value),
+        lambda value: len(value) > 0 and _SIZES[1](value),
     ),
     "eval_sequences": _POSITIVE,
     "solved_in_a_row": _POSITIVE,

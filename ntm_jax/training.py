@@ -80,7 +80,6 @@ class _Loop:
         self.checkpoints, self.progress = checkpoints, progress
         self.updates = updates
         self.model = build.make_model(config)
-        self.slots = " and ".join(map(str, sorted(config.model.get("train_slots", ()))))
         self.members = Members(config, updates.task.max_length, history)
         # The clock goes on where the run that is resumed left it.
         self.started = started - (history[-1]["seconds"] if history else 0.0)
@@ -91,10 +90,11 @@ class _Loop:
         config = self.config
         state = self.restore(self.updates.init(), step)
         num_params = models.num_params(state.params) // len(self.members)
+        slots = " and ".join(map(str, sorted(config.model.get("train_slots", ()))))
         self.progress.say(
             f"{config.task.name}, {config.model.name}: {num_params:,} parameters, "
             + (f"{len(self.members)} seeds, " if len(self.members) > 1 else "")
-            + (f"memories of {self.slots} slots by turns, " if self.slots else "")
+            + (f"memories of {slots} slots by turns, " if slots else "")
             + f"{self.updates.devices}, {self.workdir}"
             + (f", resumed after {step} updates" if step else "")
         )

@@ -12,7 +12,6 @@ out, and with `--runs` the run that was interrupted goes on. No results are stor
 import importlib
 import itertools
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,12 +74,8 @@ def main(argv: list[str]) -> None:
             if path is None or path.exists():
                 continue
             print(path.stem, flush=True)
-            with tempfile.TemporaryDirectory() as scratch:
-                result = _measure(
-                    controller,
-                    setting,
-                    Path(_RUNS.value or scratch).absolute() / controller / path.stem,
-                )
+            with commands.run_folder(_RUNS.value) as folder:
+                result = _measure(controller, setting, folder / controller / path.stem)
             commands.write(path, result)
         for settings in (_CROSS, _FACTORS):
             print(f"{controller}\n{table(controller, settings)}\n")
@@ -100,8 +95,8 @@ def _path(controller: str, setting: Setting) -> Path | None:
 
 def _changes(controller: str, setting: Setting) -> list[tuple[str, Any]]:
     """What a setting has that the controller's config has not."""
-    config = importlib.import_module(f"configs.{_CONFIGS[controller]}").get_config()
-    return [(key, value) for key, value in setting.items() if flat(config)[key] != value]
+    config = flat(importlib.import_module(f"configs.{_CONFIGS[controller]}").get_config())
+    return [(key, value) for key, value in setting.items() if config[key] != value]
 
 
 def _measure(controller: str, setting: Setting, workdir: Path) -> dict[str, Any]:

@@ -44,13 +44,16 @@ def interrupt_at(monkeypatch, stop_at):
     monkeypatch.setattr(training._Loop, "report", interrupt)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run from beginning to end."""
+def run_whole(tmp_path_factory, config):
+    """The folder and the summary of a run from beginning to end."""
     workdir = tmp_path_factory.mktemp("runs") / "whole"
     with jax.numpy_dtype_promotion("standard"):
-        summary = training.train(tiny_config(), workdir)
-    return workdir, summary
+        return workdir, training.train(config, workdir)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return run_whole(tmp_path_factory, tiny_config())
 
 
 def test_a_run_leaves_what_it_promises(whole):
@@ -208,11 +211,7 @@ def ensemble():
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory):
-    """An ensemble's run from beginning to end."""
-    workdir = tmp_path_factory.mktemp("runs") / "three"
-    with jax.numpy_dtype_promotion("standard"):
-        summary = training.train(ensemble(), workdir)
-    return workdir, summary
+    return run_whole(tmp_path_factory, ensemble())
 
 
 def test_an_ensemble_is_each_seed_trained_alone(whole, three):
