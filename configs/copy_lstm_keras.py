@@ -2,7 +2,10 @@
 
 python train.py --config=configs/copy_lstm_keras.py
 
-Its LSTM 256-256-8 has 807,200 parameters. Not run to its end yet: no result is claimed.
+Its LSTM 256-256-8 has 807,200 parameters. Reached, seed 0: 99.97, 99.8, 92 % of the bits right at
+lengths 5, 10 and 20, 53 and 50 % at 40 and 80 (benchmarks/results/copy_lstm_keras.json); ntm_keras
+reports 100, 100, 94, 50 and 50 %. It took 76 minutes on one core of a 2-core CPU machine, beside
+other work.
 """
 
 from ml_collections import ConfigDict
