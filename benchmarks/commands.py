@@ -4,12 +4,15 @@ import contextlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from ntm_jax import runs
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,11 +58,8 @@ def evaluate(
 
 def machine() -> dict[str, Any]:
     """The processor, how many cores this process may use, and Python's version."""
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if line.startswith("model name")
-    ]
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", info.read_text() if info.exists() else "")
     return {
         "processor": names[0] if names else platform.processor(),
         "cores": len(os.sched_getaffinity(0)),
@@ -70,7 +70,7 @@ def machine() -> dict[str, Any]:
 def write(path: Path, document: dict[str, Any]) -> None:
     """Writes a file of results."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=1) + "\n")
+    runs.write_json(path, document)
 
 
 def _run(script: str, *words: str) -> None:

@@ -25,8 +25,6 @@ import importlib
 import importlib.metadata
 import math
 import os
-import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -40,7 +38,8 @@ from unittest import mock
 import jax
 from absl import app, flags, logging
 
-from ntm_jax import build, models, parallel, runs
+from benchmarks import commands
+from ntm_jax import build, models, parallel
 from ntm_jax import config as configs
 from ntm_jax.updates import Updates
 
@@ -122,7 +121,8 @@ def theirs(train: ModuleType, batch_size: int, threads: int) -> Contestant:
 
 def compare(train: ModuleType, batch_size: int) -> dict[str, Any]:
     """All rounds of one batch size."""
-    peers = [theirs(train, batch_size, threads) for threads in sorted({1, _cores()})]
+    threads = sorted({1, commands.machine()["cores"]})
+    peers = [theirs(train, batch_size, number) for number in threads]
     contestants = [ours(batch_size), *peers]
     rates: dict[str, list[float]] = {one.name: [] for one in contestants}
     for one in contestants:
@@ -189,16 +189,6 @@ def _commit(checkout: str) -> str | None:
     return told.stdout.strip() or None
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*: (.*)", info.read_text() if info.exists() else "")
-    return names[0] if names else platform.processor()
-
-
 def _expect(what: str, got: Any, expected: Any) -> None:
     if got != expected:
         sys.exit(f"peer_speed.py: {what}: expected {expected}, got {got}")
@@ -222,17 +212,17 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     jax.config.update("jax_platforms", "cpu")  # The peer runs on nothing else.
     parallel.use_all_cores()
-    machine = {"cpu": _cpu(), "cores": _cores(), "load_average_before": os.getloadavg()[0]}
+    machine = commands.machine() | {"load_average_before": os.getloadavg()[0]}
     train = _import_peer(_PEER.value)
     path = Path(_JSON.value)
     path.parent.mkdir(parents=True, exist_ok=True)
     packages = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "attrs")
     versions = {name: importlib.metadata.version(name) for name in packages}
-    versions |= {"python": platform.python_version(), "pytorch_ntm_commit": _commit(_PEER.value)}
+    versions["pytorch_ntm_commit"] = _commit(_PEER.value)
     results = [compare(train, int(size)) for size in _BATCH_SIZES.value]
     measured = {"rounds": _ROUNDS.value, "seconds_per_round": _SECONDS.value, "results": results}
-    runs.write_json(path, {"machine": machine, "versions": versions, **measured})
-    print(f"{machine['cpu']}, {machine['cores']} cores, {_ROUNDS.value} rounds")
+    commands.write(path, {"machine": machine, "versions": versions, **measured})
+    print(f"{machine['processor']}, {machine['cores']} cores, {_ROUNDS.value} rounds")
     for result in results:
         _print(result)
     print(f"\nwritten: {path}")
