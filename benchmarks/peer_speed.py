@@ -91,7 +91,7 @@ def ours(batch_size: int) -> Contestant:
     def advance() -> tuple[int, float]:
         nonlocal state
         state, measured = updates.run(state, config.log_every)
-        return config.log_every, float(jax.device_get(measured).loss[-1])
+        return config.log_every, float(jax.device_get(measured).loss[-1, 0])
 
     return Contestant(f"ntm_jax, {updates.devices}", advance, facts)
 
