@@ -26,5 +26,7 @@ def get_config() -> ConfigDict:
     # Its "dense" controller: one dense layer from inputs and reads to heads and output.
     config.model.hidden_sizes = ()
     config.model.output_from_reads = False
+    config.model.memory_start = "constant"
+    config.model.memory_scale = 1e-6
     config.model.train_slots = ()  # with all 128, as in ntm_keras
     return config

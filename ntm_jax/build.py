@@ -8,7 +8,7 @@ import optax
 from ml_collections import ConfigDict
 
 from ntm_jax import controllers, models
-from ntm_jax.cell import NTMCell, one_hot_weights, uniform_weights
+from ntm_jax.cell import NTMCell, marked_memory, one_hot_weights, uniform_weights
 from ntm_jax.config import ConfigError
 from ntm_jax.tasks.copy import Copy
 
@@ -115,16 +115,14 @@ def _ntm(fields: ConfigDict, features: int, num_slots: int) -> models.NTM:
         )
     else:
         controller = _stack(nn.GRUCell(size, dtype=dtype) for size in fields.hidden_sizes)
-    start = (
-        nn.initializers.constant(fields.memory_scale)
-        if fields.memory_start == "constant"
-        else nn.initializers.normal(fields.memory_scale)
+    start = {"marked": marked_memory, "constant": nn.initializers.constant}.get(
+        fields.memory_start, nn.initializers.normal
     )
     cell = NTMCell(
         features,
         controller,
         num_slots=num_slots,
-        memory_init=start,
+        memory_init=start(fields.memory_scale),
         weights_init=uniform_weights if fields.weights_start == "uniform" else one_hot_weights,
         dtype=dtype,
         **{

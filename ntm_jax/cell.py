@@ -17,7 +17,15 @@ import jax.numpy as jnp
 
 from ntm_jax import addressing, heads, memory
 
-__all__ = ["NTMCell", "NTMState", "Step", "machine_step", "one_hot_weights", "uniform_weights"]
+__all__ = [
+    "NTMCell",
+    "NTMState",
+    "Step",
+    "machine_step",
+    "marked_memory",
+    "one_hot_weights",
+    "uniform_weights",
+]
 
 Initializer = Callable[[jax.Array, tuple[int, ...], Any], jax.Array]
 
@@ -56,6 +64,23 @@ class Step(NamedTuple):
     read_weights: jax.Array
     write_weights: jax.Array
     read_vectors: jax.Array
+
+
+def marked_memory(mark: float = 0.1) -> Initializer:
+    """Initial memory of zeros but for slot 0, like a blank tape whose left end is marked.
+
+    Args:
+      mark: every number of slot 0.
+
+    Returns:
+      What makes it from a key, the shape (N, M) and a dtype.
+    """
+
+    def init(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+        del key
+        return jnp.zeros(shape, dtype).at[0].set(mark)
+
+    return init
 
 
 def one_hot_weights(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
@@ -102,13 +127,18 @@ class NTMCell(nn.RNNCellBase):
 
     No parameter's shape depends on the number of slots: weights trained with 128 run with 1,024.
 
-    The default start is a constant, nearly empty memory and one-hot weightings on slot 0: nothing
-    tells two slots apart but their distance from the heads, so what is learned about one place is
-    learned about all. A gate that starts nearly closed (-3: 5 % content), a sharpness that starts
-    above one and shifts that start upwards make walking along the slots, like the head of a tape,
-    what a head does before it has learned anything. What moves the heads starts from these biases
-    alone, with a kernel of zero: a head whose steps hang on what is seen and read, as a random
-    kernel would have it, walks well enough for the trained lengths and strays beyond them.
+    The default start is an empty memory, a mark in slot 0 and all heads on it, as on a tape whose
+    left end is marked: nothing tells two other slots apart but their distance from the heads, so
+    what is learned about one place is learned about all. A read head that waits on the mark tells
+    the controller that the answer has not begun: without it a vector of zeros among the inputs
+    looks like the silence in which the answer is asked for. And a head that returns to the mark by
+    content finds it in a memory of any size, because slots of zeros are similar to nothing.
+
+    A gate that starts nearly closed (-3: 5 % content), a sharpness that starts above one and shifts
+    that start upwards make walking along the slots, like the head of a tape, what a head does
+    before it has learned anything. What moves the heads starts from these biases alone, with a
+    kernel of zero: a head whose steps hang on what is seen and read, as a random kernel would have
+    it, walks well enough for the trained lengths and strays beyond them.
 
     Attributes:
       features: O, size of the output.
@@ -139,7 +169,7 @@ class NTMCell(nn.RNNCellBase):
     num_read_heads: int = 1
     num_write_heads: int = 1
     max_shift: int = 1
-    memory_init: Initializer = nn.initializers.constant(1e-6)
+    memory_init: Initializer = marked_memory()
     weights_init: Initializer = one_hot_weights
     strength_bias: float = 0.0
     gate_bias: float = -3.0

@@ -44,8 +44,8 @@ _MODELS = {
         num_read_heads=1,
         num_write_heads=1,
         max_shift=1,
-        memory_start="constant",
-        memory_scale=1e-6,
+        memory_start="marked",
+        memory_scale=0.1,  # of the mark, of the constant, or the deviation of random numbers
         weights_start="one_hot",
         controller_start="zero",
         strength_bias=0.0,
@@ -152,8 +152,8 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "model.num_write_heads": _POSITIVE,
     "model.max_shift": _COUNT,
     "model.memory_start": (
-        "one of ('constant', 'random', 'learned')",
-        lambda value: value in ("constant", "random", "learned"),
+        "one of ('marked', 'constant', 'random', 'learned')",
+        lambda value: value in ("marked", "constant", "random", "learned"),
     ),
     "model.weights_start": (
         "one of ('one_hot', 'uniform', 'learned')",

@@ -37,7 +37,8 @@ _CROSS: list[Setting] = [
     {**memory, "model.weights_start": weights}
     for memory, weights in itertools.product(
         (
-            {"model.memory_start": "constant"},
+            {"model.memory_start": "marked", "model.memory_scale": 0.1},
+            {"model.memory_start": "constant", "model.memory_scale": 1e-6},
             {"model.memory_start": "random", "model.memory_scale": 0.1},
             {"model.memory_start": "learned", "model.memory_scale": 0.1},
         ),
@@ -47,7 +48,7 @@ _CROSS: list[Setting] = [
 _FACTORS: list[Setting] = [
     {},
     *({"model.train_slots": sizes} for sizes in ((24,), ())),
-    *({"model.memory_scale": scale} for scale in (0.1, 0.3)),
+    *({"model.memory_scale": scale} for scale in (0.03, 0.3)),
     *({"model.gate_bias": bias} for bias in (0.0, -1.0, -5.0)),
     *({"model.sharpness_bias": bias} for bias in (0.0, 3.0)),
     *({"model.shift_bias": bias} for bias in (0.0, 4.0)),

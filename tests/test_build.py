@@ -48,6 +48,17 @@ def test_every_controller_and_start_trains(controller, start):
     assert bool(learned) == (start == "learned")
 
 
+@pytest.mark.parametrize(
+    ("start", "slots"),
+    [("marked", [[0.5, 0.5], [0.0, 0.0], [0.0, 0.0]]), ("constant", [[0.5, 0.5]] * 3)],
+)
+def test_the_first_memory_is_the_one_the_config_names(start, slots):
+    sizes = {"model.num_slots": 3, "model.slot_width": 2}
+    config = settings(**sizes, **{"model.memory_start": start, "model.memory_scale": 0.5})
+    state = build.make_model(config).cell.initialize_carry(jax.random.key(0), (4,))
+    np.testing.assert_array_equal(state.memory, slots)
+
+
 def test_the_model_has_what_the_config_says():
     config = settings(
         **{

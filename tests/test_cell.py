@@ -236,7 +236,7 @@ def test_the_heads_start_by_keeping_their_place_as_the_docstring_says():
 )
 def test_a_constant_memory_under_uniform_weightings_stays_one_slot(weights_init, alike):
     """What is the same in every slot gets the same weight, and so it is for ever."""
-    cell = _cell(weights_init=weights_init)
+    cell = _cell(memory_init=nn.initializers.constant(1e-6), weights_init=weights_init)
     params, _, inputs = _started(cell)
     state = cell.initialize_carry(jax.random.key(0), (INPUTS,))
     step = _apply(cell)
@@ -291,14 +291,15 @@ def test_init_hands_out_parameters_and_nothing_else_as_every_flax_cell_does():
     assert set(jax.eval_shape(cell.init, jax.random.key(0), state, inputs)) == {"params"}
 
 
-def test_the_first_state_is_a_constant_memory_one_hot_weights_and_what_they_read():
+def test_the_first_state_is_a_marked_memory_one_hot_weights_and_what_they_read():
     cell = _cell(num_read_heads=2, num_write_heads=3)
     state = cell.initialize_carry(jax.random.key(0), (INPUTS,))
     assert isinstance(state, NTMState)
-    np.testing.assert_array_equal(state.memory, np.full((SLOTS, WIDTH), np.float32(1e-6)))
+    np.testing.assert_array_equal(state.memory[0], np.full(WIDTH, np.float32(0.1)))
+    np.testing.assert_array_equal(state.memory[1:], np.zeros((SLOTS - 1, WIDTH)))
     np.testing.assert_array_equal(state.read_weights, np.eye(1, SLOTS).repeat(2, 0))
     np.testing.assert_array_equal(state.write_weights, np.eye(1, SLOTS).repeat(3, 0))
-    np.testing.assert_array_equal(state.read_vectors, np.full((2, WIDTH), np.float32(1e-6)))
+    np.testing.assert_array_equal(state.read_vectors, np.full((2, WIDTH), np.float32(0.1)))
     assert state.controller == ()
 
 

@@ -386,7 +386,7 @@ def test_further_slots_of_a_learned_start_begin_as_the_cell_says_with_no_weight(
     start, usual = _start(large, params), _start(model, params)
     for example in range(BATCH):
         np.testing.assert_array_equal(start.memory[example, :SLOTS], params["initial_memory"])
-        np.testing.assert_array_equal(start.memory[example, SLOTS:], np.float32(1e-6))
+        np.testing.assert_array_equal(start.memory[example, SLOTS:], 0.0)
     for part in ("read_weights", "write_weights"):
         got = getattr(start, part)
         np.testing.assert_allclose(got[..., :SLOTS], getattr(usual, part), atol=1e-6)

@@ -29,7 +29,7 @@ def test_a_run_is_loaded_with_its_own_parameters(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("start", ["constant", "learned"])
+@pytest.mark.parametrize("start", ["marked", "learned"])
 def test_a_larger_memory_takes_the_trained_parameters(tmp_path, start):
     config = tiny_config()
     config.model.memory_start = start
