@@ -2,11 +2,9 @@
 
 python train.py --config=configs/copy_ntm.py
 
-Reached on a 2-core CPU machine: seed 0 took 72 s from typing the command to the end
-(benchmarks/results/copy_ntm_alone.json). Of seeds 0 to 9, nine were solved, after 4,500 to 5,500
-updates, and made no mistake in the evaluation (copy_ntm.json). In seed 4 the heads walk down,
-against their initial push, and a vector without ones in the input, or with a single one, turns them
-round: to a controller without a state it looks like a step of the answer.
+Reached on a 2-core CPU machine: seed 0 took 61 s from typing the command to the end
+(benchmarks/results/copy_ntm_alone.json). Seeds 0 to 9 were all solved, after 3,000 to 6,000
+updates, and made no mistake in the evaluation, at 300 vectors in 512 slots either (copy_ntm.json).
 """
 
 from ml_collections import ConfigDict
