@@ -19,10 +19,4 @@ def get_config() -> ConfigDict:
     config = default("copy", "ntm")
     config.model.controller = "lstm"
     config.model.controller_start = "learned"
-    config.model.memory_start = "constant"
-    config.model.memory_scale = 1e-6
-    # What is learned can be lost by one gradient that explodes. AMSGrad divides by the largest mean
-    # square of a gradient so far, where Adam soon forgets it.
-    config.optimizer = "amsgrad"
-    config.learning_rate = 1e-3
     return config

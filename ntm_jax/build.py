@@ -82,8 +82,6 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
         rate = optax.exponential_decay(rate, config.learning_rate_half_life, 0.5)
     if config.optimizer == "adam":
         optimizer = optax.adam(rate, b2=config.adam_b2)
-    elif config.optimizer == "amsgrad":
-        optimizer = optax.amsgrad(rate, b2=config.adam_b2)
     else:
         # Graves (2013), equations 38 to 41: sqrt(n - g^2 + 1e-4), the constant inside the root.
         optimizer = optax.rmsprop(

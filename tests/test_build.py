@@ -109,34 +109,20 @@ def test_graves_rmsprop_is_his_equations():
     np.testing.assert_allclose(weights, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("adam_b2", "learning_rates"), [(0.99, 1.0), (0.999, 10**0.5)])
-def test_a_rare_gradient_moves_by_what_adam_b2_allows(optax_promotion, adam_b2, learning_rates):
-    """(1 - b1) / sqrt(1 - b2) learning rates, if all gradients before it were nothing."""
+@pytest.mark.parametrize(("adam_b2", "learning_rates"), [(0.9, 6.2), (0.99, 10.5), (0.999, 31.8)])
+def test_a_lone_gradient_moves_by_what_adam_b2_allows(optax_promotion, adam_b2, learning_rates):
+    """In all: sum over t of (1 - b1) b1^t / sqrt((1 - b2) b2^t), if it comes after nothing."""
     config = settings(adam_b2=adam_b2, learning_rate=0.5, learning_rate_half_life=0)
-    optimizer = build.make_optimizer(config)
-    weights = jnp.zeros(1)
-    state = jax.lax.fori_loop(
-        0,
-        20_000,
-        lambda _, state: optimizer.update(jnp.zeros(1), state, weights)[1],
-        optimizer.init(weights),
-    )
-    change, _ = optimizer.update(jnp.ones(1), state, weights)
-    np.testing.assert_allclose(change, -0.5 * learning_rates, rtol=1e-3)
-
-
-@pytest.mark.parametrize(("optimizer", "learning_rates"), [("adam", 1.0), ("amsgrad", 1e-6)])
-def test_amsgrad_alone_remembers_the_largest_gradients(optax_promotion, optimizer, learning_rates):
-    config = settings(optimizer=optimizer, learning_rate=0.5, learning_rate_half_life=0)
     optimizer = build.make_optimizer(config)
 
     def update(step, carry):
-        gradient = jnp.where(step < 1000, jnp.ones(1), jnp.full(1, 1e-6))
-        return optimizer.update(gradient, carry[1])
+        gradient = jnp.where(step == 10_000, jnp.ones(1), jnp.zeros(1))
+        change, state = optimizer.update(gradient, carry[1])
+        return carry[0] + change, state
 
-    change, _ = jax.lax.fori_loop(0, 5000, update, (jnp.zeros(1), optimizer.init(jnp.zeros(1))))
-    # Adam divides by the last hundred gradients or so, AMSGrad by the first thousand.
-    np.testing.assert_allclose(change, -0.5 * learning_rates, rtol=0.02)
+    start = (jnp.zeros(1), optimizer.init(jnp.zeros(1)))
+    moved, _ = jax.lax.fori_loop(0, 11_000, update, start)
+    np.testing.assert_allclose(moved, -0.5 * learning_rates, rtol=0.01)
 
 
 @pytest.mark.parametrize(

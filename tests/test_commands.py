@@ -143,7 +143,7 @@ def test_an_ensemble_is_trained_and_shown_whole_and_one_by_one(tmp_path):
         ("--config.lerning_rate=3e-4", ["lerning_rate", "learning_rate"]),
         ("--config.model.num_slot=3", ["num_slot", "num_slots"]),
         ("--config.batch_size=big", ["batch_size", "big"]),
-        ("--config.optimizer=sgd", ["optimizer: expected one of ('adam', 'amsgrad', "]),
+        ("--config.optimizer=sgd", ["optimizer: expected one of ('adam', 'graves_rmsprop')"]),
         ("--config.batch_size=0", ["batch_size: expected greater than 0, got 0"]),
         ("extra", ["expected flags alone, got extra"]),
     ],

@@ -20,7 +20,7 @@ def settings(**overrides):
         ("learning_rate", 0.0, "learning_rate: expected greater than 0"),
         ("adam_b2", 1.0, "adam_b2: expected at least 0 and less than 1, got 1.0"),
         ("learning_rate", float("nan"), "learning_rate: expected a finite number"),
-        ("optimizer", "sgd", "optimizer: expected one of ('adam', 'amsgrad', "),
+        ("optimizer", "sgd", "optimizer: expected one of ('adam', 'graves_rmsprop')"),
         ("eval_lengths", (), "eval_lengths: expected one or more whole numbers"),
         ("eval_lengths", (0,), "eval_lengths: expected one or more whole numbers"),
         ("eval_every", 75, "eval_every: expected a multiple of log_every (100), got 75"),
