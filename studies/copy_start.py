@@ -30,7 +30,7 @@ _CONTROLLERS = flags.DEFINE_list("controllers", ["feed_forward", "lstm"], "Which
 _CONFIGS = {"feed_forward": "copy_ntm", "lstm": "copy_ntm_lstm"}
 _LENGTHS, _FAR, _SLOTS = (10, 20, 40, 80, 120), 300, 512
 # Fewer updates than a run may take by default: enough to compare by, for all of these settings.
-_BUDGET = {"seed": 100, "num_seeds": 10, "num_steps": 6000, "eval_sequences": 64}
+_BUDGET = {"seed": 100, "num_seeds": 10, "num_steps": 5000, "eval_sequences": 64}
 
 Setting = dict[str, Any]
 _CROSS: list[Setting] = [
@@ -47,7 +47,7 @@ _CROSS: list[Setting] = [
 ]
 _FACTORS: list[Setting] = [
     {},
-    *({"model.train_slots": sizes} for sizes in ((24,), ())),
+    *({"model.train_slots": sizes} for sizes in ((22,), (24, 64), ())),
     *({"model.memory_scale": scale} for scale in (0.03, 0.3)),
     *({"model.gate_bias": bias} for bias in (0.0, -1.0, -5.0)),
     *({"model.sharpness_bias": bias} for bias in (0.0, 3.0)),
@@ -58,10 +58,10 @@ _FACTORS: list[Setting] = [
     {"clip_norm": 10.0},
     {"clip_norm": 0.0, "clip_value": 10.0},
     {"task.max_length": 10},
-    # Others see as many sequences as the default's 24,000, or four and five times as many.
-    {"batch_size": 1, "num_steps": 24_000, "eval_every": 2000},
+    # As many sequences as the default's 20,000, or four and five times as many.
+    {"batch_size": 1, "num_steps": 20_000, "eval_every": 2000},
     {"batch_size": 16},
-    {"batch_size": 100, "num_steps": 1200, "eval_every": 100},
+    {"batch_size": 100, "num_steps": 1000, "eval_every": 100},
 ]
 
 
