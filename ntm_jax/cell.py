@@ -129,10 +129,10 @@ class NTMCell(nn.RNNCellBase):
 
     The default start is an empty memory, a mark in slot 0 and all heads on it, as on a tape whose
     left end is marked: nothing tells two other slots apart but their distance from the heads, so
-    what is learned about one place is learned about all. The mark is what a read head can return to
-    by content, the way the paper's own machine copies, in a memory of any size because slots of
-    zeros are similar to nothing. Without it a head has to wait on slot 0 for the answer to begin,
-    and machines were left that took a vector of zeros among the inputs for that.
+    what is learned about one place is learned about all. The mark is what a read head can hold
+    on to by content until the answer begins, or let go and return to, as the paper's own machine
+    does; in a memory of any size, because slots of zeros are similar to nothing. Without it,
+    machines were left that took a vector of zeros among the inputs for the silence of the answer.
 
     A gate that starts nearly closed (-3: 5 % content), a sharpness that starts above one and shifts
     that start upwards make walking along the slots, like the head of a tape, what a head does
