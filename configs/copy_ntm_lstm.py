@@ -2,11 +2,9 @@
 
 python train.py --config=configs/copy_ntm_lstm.py
 
-Reached on a 2-core CPU machine: 6 of the 8 seeds 0 to 7 were solved, after 8,000 to 18,000 updates
-(benchmarks/results/copy_ntm_lstm.json). The other two fail on one sequence in hundreds, seed 3 on
-those whose first vector is all zeros: without bits, an input looks like the silence in which
-the answer is asked for. Seeds 8 and 9 are still to be run. The machine was shared: its times are
-not to be quoted.
+Reached on a 2-core CPU machine: seeds 0 to 9 were all solved, after 4,000 to 5,500 updates, and
+made no mistake in the evaluation; at 300 vectors in 512 slots, eight of them made none
+(benchmarks/results/copy_ntm_lstm.json). The machine was shared: its times are not to be quoted.
 """
 
 from ml_collections import ConfigDict
@@ -18,5 +16,6 @@ def get_config() -> ConfigDict:
     """The Neural Turing Machine with an LSTM controller, on copy (section 4.1)."""
     config = default("copy", "ntm")
     config.model.controller = "lstm"
+    # From zeros, two of ten trial seeds had not learned to copy after 3,000 updates.
     config.model.controller_start = "learned"
     return config
