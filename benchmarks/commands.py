@@ -1,6 +1,7 @@
 """The two commands that a user types, run by programs that measure."""
 
 import contextlib
+import importlib
 import json
 import os
 import platform
@@ -11,6 +12,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from ml_collections import ConfigDict
 
 from ntm_jax import runs
 
@@ -25,6 +28,11 @@ def run_folder(kept: str | None) -> Iterator[Path]:
     """The folder for runs to be kept in; if none is given, one that is gone afterwards."""
     with tempfile.TemporaryDirectory() as scratch:
         yield Path(kept or scratch).absolute()
+
+
+def load_config(name: str) -> ConfigDict:
+    """What a file under configs/ makes, by its name without the ending."""
+    return importlib.import_module(f"configs.{name}").get_config()
 
 
 def train(config: str, overrides: dict[str, Any], workdir: Path) -> str:

@@ -8,7 +8,6 @@ benchmarks/results/ensembles/<config name>.json gets what training said of each 
 curve, and evaluations of every member on sequences that training did not use.
 """
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from ntm_jax import runs
 
 _CONFIG = flags.DEFINE_string("config", "configs/copy_ntm.py", "What to train.")
 _SEEDS = flags.DEFINE_integer("num_seeds", 30, "Seeds, from the config's own on.", 1)
-_AFTER = flags.DEFINE_integer("updates_after_solved", 10_000, "Updates of a solved machine.", 0)
+_AFTER = flags.DEFINE_integer("updates_after_solved", 10_000, "Updates after it is solved.", 0)
 _LENGTHS = flags.DEFINE_list("lengths", ["10", "20", "30", "40", "50", "80", "120"], "To evaluate.")
 # Length, slots and sequences: with more slots a machine can hold more than it ever saw.
 _FAR = ((300, 512, 64), (1000, 2048, 32))
@@ -32,11 +31,10 @@ def main(argv: list[str]) -> None:
     """Trains, evaluates, and writes it down."""
     del argv
     name = Path(_CONFIG.value).stem
-    num_steps = importlib.import_module(f"configs.{name}").get_config().num_steps
     overrides = {
         "num_seeds": _SEEDS.value,
         "updates_after_solved": _AFTER.value,
-        "num_steps": num_steps + _AFTER.value,
+        "num_steps": commands.load_config(name).num_steps + _AFTER.value,
     }
     with commands.run_folder(_RUNS.value) as folder:
         workdir = folder / name

@@ -9,7 +9,6 @@ by the commands that a user types. A setting that has its file in studies/result
 out, and with `--runs` the run that was interrupted goes on. No results are stored yet.
 """
 
-import importlib
 import itertools
 import json
 from collections.abc import Sequence
@@ -95,7 +94,7 @@ def _path(controller: str, setting: Setting) -> Path | None:
 
 def _changes(controller: str, setting: Setting) -> list[tuple[str, Any]]:
     """What a setting has that the controller's config has not."""
-    config = flat(importlib.import_module(f"configs.{_CONFIGS[controller]}").get_config())
+    config = flat(commands.load_config(_CONFIGS[controller]))
     return [(key, value) for key, value in setting.items() if config[key] != value]
 
 

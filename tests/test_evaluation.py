@@ -61,6 +61,4 @@ def test_a_length_is_scored_the_same_whatever_else_is():
     alone = evaluation.evaluate(model, params, task, [4], 16)
     among = evaluation.evaluate(model, params, task, [2, 4, 6], 16)
     assert alone[0] == among[1]
-    # Other sequences may have as many wrong bits by chance, but not time after time.
-    others = [evaluation.evaluate(model, params, task, [4], 16, seed=seed) for seed in (1, 2, 3)]
-    assert any(other != alone for other in others)
+    assert evaluation.evaluate(model, params, task, [2, 4, 6], 16, seed=1) != among
