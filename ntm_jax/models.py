@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ntm_jax import weight_gradients
 from ntm_jax.cell import NTMState, Step
 from ntm_jax.controllers import LSTM, FeedForward, Stack
 
@@ -97,7 +98,7 @@ class Recurrent(nn.Module):
         scan = nn.scan(
             step,
             variable_broadcast="params",
-            variable_axes={"trace": time_axis},
+            variable_axes={"trace": time_axis, weight_gradients.COLLECTIONS: 0},
             split_rngs={"params": False, "dropout": True},
             in_axes=time_axis,
             out_axes=time_axis,

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ntm_jax import losses, parallel
+from ntm_jax import losses, parallel, weight_gradients
 from ntm_jax.tasks.copy import Copy
 
 __all__ = ["Measured", "TrainState", "Updates"]
@@ -133,9 +133,11 @@ class Updates:
         batch = self.devices.shard_batch(self.task.sample(sample_key, self._batch_size))
         weights = jnp.where(batch.mask, 1.0, self.task.unscored_weight)
 
+        apply = weight_gradients.deferred(model)
+
         @self.devices.over_batch
         def run(params: Any, inputs: jax.Array) -> jax.Array:
-            return model.apply({"params": params}, inputs, rngs={"dropout": dropout_key})
+            return apply(params, inputs, {"dropout": dropout_key})
 
         def loss_of(params: Any) -> tuple[jax.Array, jax.Array]:
             logits = run(params, batch.inputs)
