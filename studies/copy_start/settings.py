@@ -1,38 +1,22 @@
-"""What decides whether copy is learned, and whether what is learned is the algorithm.
-
-    python -m studies.copy_start                     # trains what is missing
-    python -m studies.copy_start --controllers=lstm  # of one controller alone
-
-Every combination of the memory's start and the first weighting; then one setting at a time, changed
-from the default. Each is an ensemble of ten seeds, none of which a default was chosen on, trained
-by the commands that a user types. A setting that has its file in studies/results/copy_start is left
-out, and with `--runs` the run that was interrupted goes on. No results are stored yet.
-"""
+"""What the study compares, where it keeps its results, and the tables of them."""
 
 import itertools
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
 
 from benchmarks import commands
 from ntm_jax.config import flat
 
-_RESULTS = commands.ROOT / "studies" / "results" / "copy_start"
-
-_RUNS = flags.DEFINE_string("runs", None, "Folder to keep runs in; not kept if not given.")
-_CONTROLLERS = flags.DEFINE_list("controllers", ["feed_forward", "lstm"], "Which, by commas.")
-
-_CONFIGS = {"feed_forward": "copy_ntm", "lstm": "copy_ntm_lstm"}
-_LENGTHS, _FAR, _SLOTS = (10, 20, 40, 80, 120), 300, 512
-# Fewer updates than a run may take by default: enough to compare by, for all of these settings.
-_BUDGET = {"seed": 100, "num_seeds": 10, "num_steps": 5000, "eval_sequences": 64}
+RESULTS = commands.ROOT / "studies" / "copy_start" / "results"
+CONFIGS = {"feed_forward": "copy_ntm", "lstm": "copy_ntm_lstm"}
 
 Setting = dict[str, Any]
-_CROSS: list[Setting] = [
+
+# Every start of the memory with every first weighting.
+STARTS: list[Setting] = [
     {**memory, "model.weights_start": weights}
     for memory, weights in itertools.product(
         (
@@ -44,7 +28,8 @@ _CROSS: list[Setting] = [
         ("one_hot", "uniform", "learned"),
     )
 ]
-_FACTORS: list[Setting] = [
+# One thing at a time, changed from the default.
+FACTORS: list[Setting] = [
     {},
     *({"model.train_slots": sizes} for sizes in ((22,), (24, 64), ())),
     *({"model.memory_scale": scale} for scale in (0.03, 0.3)),
@@ -64,56 +49,27 @@ _FACTORS: list[Setting] = [
 ]
 
 
-def main(argv: list[str]) -> None:
-    """Trains what has no result yet, and prints the tables."""
-    del argv
-    for controller in _CONTROLLERS.value:
-        for setting in [*_CROSS, *_FACTORS]:
-            path = _path(controller, setting)
-            if path is None or path.exists():
-                continue
-            print(path.stem, flush=True)
-            with commands.run_folder(_RUNS.value) as folder:
-                result = _measure(controller, setting, folder / controller / path.stem)
-            commands.write(path, result)
-        for settings in (_CROSS, _FACTORS):
-            print(f"{controller}\n{table(controller, settings)}\n")
+def path_of(controller: str, setting: Setting) -> Path | None:
+    """The file of a setting's result; None if the controller does not have the setting.
 
-
-def _path(controller: str, setting: Setting) -> Path | None:
-    """The file of a setting's result; None if the controller does not have the setting."""
+    Args:
+      controller: a name out of CONFIGS.
+      setting: what is set; a name that is as in the controller's config does not count.
+    """
     if "model.forget_bias" in setting and controller != "lstm":
         return None
     words = []
     for key, value in _changes(controller, setting):
         shown = "-".join(map(str, value)) or "none" if isinstance(value, tuple) else value
         words.append(f"{key.split('.')[-1]}={shown}")
-    name = "_".join(words) or "default"
-    return _RESULTS / controller / f"{name}.json"
+    return RESULTS / controller / f"{'_'.join(words) or 'default'}.json"
 
 
-def _changes(controller: str, setting: Setting) -> list[tuple[str, Any]]:
-    """What a setting has that the controller's config has not."""
-    config = flat(commands.load_config(_CONFIGS[controller]))
-    return [(key, value) for key, value in setting.items() if config[key] != value]
-
-
-def _measure(controller: str, setting: Setting, workdir: Path) -> dict[str, Any]:
-    config = f"configs/{_CONFIGS[controller]}.py"
-    return {
-        "command": commands.train(config, {**_BUDGET, **setting}, workdir),
-        "machine": commands.machine(),
-        "summary": json.loads((workdir / "summary.json").read_text()),
-        "evaluation": commands.evaluate(workdir, _LENGTHS, 64),
-        "enlarged": commands.evaluate(workdir, (_FAR,), 64, _SLOTS),
-    }
-
-
-def table(controller: str, settings: Sequence[Setting]) -> str:
+def table(controller: str, settings: list[Setting]) -> str:
     """A row for each setting that has a result.
 
     Args:
-      controller: "feed_forward" or "lstm".
+      controller: a name out of CONFIGS.
       settings: in the order of the rows.
     """
     lines = [
@@ -122,12 +78,18 @@ def table(controller: str, settings: Sequence[Setting]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for setting in settings:
-        path = _path(controller, setting)
+        path = path_of(controller, setting)
         if path is not None and path.exists():
             changes = _changes(controller, setting)
             named = ", ".join(f"{key} = {value}" for key, value in changes) or "nothing"
             lines.append(f"| {named} | {' | '.join(_cells(json.loads(path.read_text())))} |")
     return "\n".join(lines)
+
+
+def _changes(controller: str, setting: Setting) -> list[tuple[str, Any]]:
+    """What a setting has that the controller's config has not."""
+    config = flat(commands.load_config(CONFIGS[controller]))
+    return [(key, value) for key, value in setting.items() if config[key] != value]
 
 
 def _cells(result: dict[str, Any]) -> list[str]:
@@ -150,7 +112,3 @@ def _cells(result: dict[str, Any]) -> list[str]:
         f"{np.median([one[120] for one in errors]):.3g}",
         f"{np.median(far):.3g}",
     ]
-
-
-if __name__ == "__main__":
-    app.run(main)
