@@ -1,7 +1,7 @@
-"""Writes the tables of README.md from the files that the benchmarks wrote.
+"""Writes the tables of the documents from the files that the benchmarks wrote.
 
     python -m benchmarks.tables            # writes them
-    python -m benchmarks.tables --check    # fails if README.md has others
+    python -m benchmarks.tables --check    # fails if a document has others
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
 """
@@ -16,23 +16,33 @@ from benchmarks.commands import ROOT
 from ntm_jax import success
 
 _RESULTS = ROOT / "benchmarks" / "results"
-_CONFIGS = ("copy_ntm", "copy_ntm_lstm", "copy_ntm_keras", "copy_lstm", "copy_lstm_keras")
+_DOCUMENTS = ("README.md", "RESULTS.md")
+# Seeds that the settings were chosen with, from 0 on.
+_TRIED = {"copy_ntm": 10, "copy_ntm_lstm": 10, "copy_ntm_keras": 20}
+_CONFIGS = (
+    "copy_ntm",
+    "copy_ntm_lstm",
+    "copy_ntm_keras",
+    "copy_ntm_keras_original",
+    "copy_lstm",
+    "copy_lstm_keras",
+)
 
 
-class Trained(NamedTuple):
+class Member(NamedTuple):
     """A trained seed.
 
     Attributes:
       summary: what training said of it.
       errors: length -> wrong bits a sequence, on sequences that training did not see.
       enlarged: the same by length and slots.
-      command_seconds: wall time of the train command, if it was not interrupted.
+      perfect: share of the sequences without a wrong bit, by length and slots.
     """
 
     summary: dict[str, Any]
     errors: dict[int, float]
     enlarged: dict[tuple[int, int], float]
-    command_seconds: float | None
+    perfect: dict[tuple[int, int], float]
 
     @property
     def solved(self) -> bool:
@@ -40,22 +50,47 @@ class Trained(NamedTuple):
         return success.is_solved(self.errors, trained_length=20)
 
 
-def _trained(name: str) -> list[Trained]:
-    """The seeds in a file of benchmarks/seeds.py."""
-    path = _RESULTS / f"{name}.json"
-    rows = json.loads(path.read_text())["seeds"] if path.exists() else []
+def _members(name: str) -> list[Member]:
+    """The seeds of a config: of its ensemble if there is one, else trained one by one."""
+    ensemble = _read(f"ensembles/{name}")
+    if ensemble is None:
+        return [
+            _member(
+                row["summary"], row["evaluation"], [row["enlarged"]] if "enlarged" in row else []
+            )
+            for row in _rows(name)
+        ]
+    shared = {"num_params": ensemble["summary"]["num_params"]}
+    members = ensemble["summary"]["members"]
     return [
-        Trained(
-            row["summary"],
-            {one["length"]: one["bit_errors_per_sequence"] for one in row["evaluation"]["results"]},
-            {
-                (one["length"], row["enlarged"]["slots"]): one["bit_errors_per_sequence"]
-                for one in row.get("enlarged", {"results": []})["results"]
-            },
-            row.get("command_seconds"),
+        _member(
+            shared | summary,
+            ensemble["evaluation"]["members"][index],
+            [{"slots": far["slots"], **far["members"][index]} for far in ensemble["enlarged"]],
         )
-        for row in rows
+        for index, summary in enumerate(members)
     ]
+
+
+def _member(summary: dict[str, Any], evaluation: dict, enlarged: list[dict]) -> Member:
+    far = {(one["length"], some["slots"]): one for some in enlarged for one in some["results"]}
+    return Member(
+        summary,
+        {one["length"]: one["bit_errors_per_sequence"] for one in evaluation["results"]},
+        {key: one["bit_errors_per_sequence"] for key, one in far.items()},
+        {key: one["perfect_sequences"] for key, one in far.items()},
+    )
+
+
+def _rows(name: str) -> list[dict[str, Any]]:
+    """What benchmarks/seeds.py wrote, a row a seed."""
+    document = _read(name)
+    return document["seeds"] if document else []
+
+
+def _read(name: str) -> dict[str, Any] | None:
+    path = _RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 def seeds() -> str:
@@ -66,7 +101,7 @@ def seeds() -> str:
         "|---|---|---|---|---|---|",
     ]
     for name in _CONFIGS:
-        if members := _trained(name):
+        if members := _members(name):
             lengths = [n for n in (5, 10, 20, 40, 80, 120) if n in members[0].errors]
             errors = [statistics.median(one.errors[n] for one in members) for n in lengths]
             shown = [f"{error:.3g}" for error in errors]
@@ -85,10 +120,59 @@ def seeds() -> str:
     return "\n".join(lines)
 
 
-def _sequences(members: list[Trained]) -> str:
-    """After how many sequences they were solved, of those that were."""
-    solved = [one.summary for one in members if one.summary.get("solved_at_step") is not None]
-    values = [one["solved_at_step"] * (one["sequences"] // one["step"]) for one in solved]
+def learning() -> str:
+    """A row for each ensemble: rates with their intervals, and sequences needed."""
+    lines = [
+        "| config | learned after sequences | solved after sequences "
+        "| solved in training | held | collapsed | solved at the end | of seeds not tried before |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name in _CONFIGS:
+        if _read(f"ensembles/{name}"):
+            members = _members(name)
+            reached = [one.summary for one in members if one.summary["solved_at_step"] is not None]
+            fresh = [one for one in members if one.summary["seed"] >= _TRIED[name]]
+            cells = [
+                f"[{name}](configs/{name}.py)",
+                _sequences(members, "learned_at_step"),
+                _sequences(members, "solved_at_step"),
+                f"{len(reached)} of {len(members)}",
+                *(str(sum(one[word] for one in reached)) for word in ("held", "collapsed")),
+                *(
+                    success.rate(sum(one.solved for one in some), len(some))
+                    for some in (members, fresh)
+                ),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def generalisation() -> str:
+    """A row for each config: wrong bits by length, and in enlarged memories."""
+    lengths, far = (10, 20, 30, 50, 80, 120), ((300, 512), (1000, 2048))
+    beyond = [f"{n:,}, {slots:,} slots" for n, slots in far]
+    head = ["config", *map(str, lengths), "machines with none", *beyond]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for name in _CONFIGS:
+        if members := _members(name):
+            cells = [f"[{name}](configs/{name}.py)"]
+            for length in lengths:
+                errors = [one.errors[length] for one in members if length in one.errors]
+                cells.append(f"{statistics.median(errors):.3g}" if errors else "")
+            perfect = sum(not any(one.errors.values()) for one in members)
+            cells.append(f"{perfect} of {len(members)}")
+            for key in far:
+                shares = [one.perfect[key] for one in members if key in one.perfect]
+                perfect = sum(share == 1 for share in shares)
+                cells.append(f"{perfect} of {len(shares)}" if shares else "")
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _sequences(members: list[Member], name: str = "solved_at_step") -> str:
+    """After how many sequences, of those members that got there."""
+    reached = [one.summary for one in members if one.summary.get(name) is not None]
+    values = [one[name] * (one["sequences"] // one["step"]) for one in reached]
     return _spread(values, "{:,.0f}") if values else "never"
 
 
@@ -104,13 +188,13 @@ def seconds() -> str:
     lines = ["| config | seconds of the command | of them compiling | updates | solved |"]
     lines.append("|---|---|---|---|---|")
     for name in ("copy_ntm", "copy_ntm_lstm"):
-        if alone := _trained(f"{name}_alone"):
+        if rows := _rows(f"{name}_alone"):
             cells = [
                 f"[{name}](configs/{name}.py)",
-                _spread([one.command_seconds for one in alone], "{:.0f}"),
-                _spread([one.summary["compile_seconds"] for one in alone], "{:.0f}"),
-                _spread([one.summary["step"] for one in alone], "{:,.0f}"),
-                f"{sum(one.solved for one in alone)} of {len(alone)}",
+                _spread([row["command_seconds"] for row in rows], "{:.0f}"),
+                _spread([row["summary"]["compile_seconds"] for row in rows], "{:.0f}"),
+                _spread([row["summary"]["step"] for row in rows], "{:,.0f}"),
+                f"{sum(one.solved for one in _members(f'{name}_alone'))} of {len(rows)}",
             ]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -118,10 +202,10 @@ def seconds() -> str:
 
 def speed() -> str:
     """The peer's speed beside ours, as benchmarks/peer_speed.py measured it."""
-    path = _RESULTS / "peer_speed.json"
-    if not path.exists():
+    document = _read("peer_speed")
+    if document is None:
         return "not measured"
-    result = json.loads(path.read_text())["results"][0]
+    result = document["results"][0]
     lines = ["| | sequences per second, median (smallest to largest) |", "|---|---|"]
     for name, values in result["sequences_per_second"].items():
         lines.append(f"| {name} | {_spread(values['rounds'], '{:.1f}')} |")
@@ -129,7 +213,26 @@ def speed() -> str:
     return "\n".join(lines)
 
 
+def ensemble_cost() -> str:
+    """Ten seeds at once beside one after the other, as benchmarks/ensemble_cost.py measured it."""
+    document = _read("ensemble_cost")
+    if document is None:
+        return "not measured"
+    lines = ["| | seconds of the commands | of them compiling |", "|---|---|---|"]
+    number = len(document["alone"])
+    for name, runs in (
+        (f"{number} seeds, one after the other", document["alone"]),
+        (f"{number} at once", [document["together"]]),
+    ):
+        seconds = (sum(one[key] for one in runs) for key in ("command_seconds", "compile_seconds"))
+        lines.append(f"| {name} | {' | '.join(f'{value:.0f}' for value in seconds)} |")
+    return "\n".join([*lines, f"| ratio | {document['ratio']:.2f} | |"])
+
+
 _TABLES = {
+    "ensemble_cost": ensemble_cost,
+    "generalisation": generalisation,
+    "learning": learning,
     "seconds": seconds,
     "seeds": seeds,
     "speed": speed,
@@ -147,12 +250,13 @@ def render(text: str) -> str:
 
 
 def main() -> None:
-    """Writes README.md, or checks it."""
-    readme = ROOT / "README.md"
-    new = render(readme.read_text())
-    if "--check" in sys.argv[1:] and new != readme.read_text():
-        sys.exit("README.md: its tables are not those of benchmarks/results; run this program")
-    readme.write_text(new)
+    """Writes the documents, or checks them."""
+    for name in _DOCUMENTS:
+        path = ROOT / name
+        new = render(path.read_text())
+        if "--check" in sys.argv[1:] and new != path.read_text():
+            sys.exit(f"{name}: its tables are not those of the files; run this program")
+        path.write_text(new)
 
 
 if __name__ == "__main__":
