@@ -38,6 +38,7 @@ FACTORS: list[Setting] = [
     *({"model.shift_bias": bias} for bias in (0.0, 4.0)),
     *({"model.forget_bias": bias} for bias in (0.0, 1.0)),
     *({"adam_b2": b2} for b2 in (0.99, 0.999)),
+    *({"learning_rate_half_life": updates} for updates in (0, 2000)),
     {"optimizer": "graves_rmsprop", "learning_rate": 1e-4, "learning_rate_half_life": 0},
     {"clip_norm": 10.0},
     {"clip_norm": 0.0, "clip_value": 10.0},
