@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from ntm_jax import runs
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 
 # Of the sequences. Not the seed of any evaluation in training, on which it is decided when to stop.
 SEED = 2**31
@@ -49,6 +50,11 @@ def train(config: str, overrides: dict[str, Any], workdir: Path) -> str:
     words = [f"--config={config}", *(f"--config.{key}={value}" for key, value in overrides.items())]
     _run("train.py", *words, f"--workdir={workdir}")
     return " ".join(["python", "train.py", *words])
+
+
+def summary(workdir: Path) -> dict[str, Any]:
+    """What training said of a run at its end."""
+    return json.loads((workdir / "summary.json").read_text())
 
 
 def evaluate(

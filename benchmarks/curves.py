@@ -4,7 +4,7 @@ import json
 
 import matplotlib.pyplot as plt
 
-from benchmarks.commands import ROOT
+from benchmarks.commands import RESULTS, ROOT
 
 _CURVES = {
     "copy_ntm": "NTM, feed-forward controller",
@@ -18,7 +18,7 @@ def main() -> None:
     """A line for the median over seeds, a band between the quartiles."""
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained", dpi=150)
     for name, label in _CURVES.items():
-        path = ROOT / "benchmarks" / "results" / "ensembles" / f"{name}.json"
+        path = RESULTS / "ensembles" / f"{name}.json"
         if not path.exists():
             continue
         document = json.loads(path.read_text())

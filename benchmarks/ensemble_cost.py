@@ -36,7 +36,7 @@ def main(argv: list[str]) -> None:
         "together": together,
         "ratio": together["command_seconds"] / sum(one["command_seconds"] for one in alone),
     }
-    commands.write(commands.ROOT / "benchmarks" / "results" / "ensemble_cost.json", document)
+    commands.write(commands.RESULTS / "ensemble_cost.json", document)
     print(json.dumps(document, indent=1))
 
 
@@ -45,7 +45,7 @@ def _run(workdir: Path, overrides: dict[str, Any]) -> dict[str, Any]:
     began = time.monotonic()
     command = commands.train(_CONFIG.value, overrides | until, workdir)
     seconds = round(time.monotonic() - began, 1)
-    summary = json.loads((workdir / "summary.json").read_text())
+    summary = commands.summary(workdir)
     return {
         "command": command,
         "command_seconds": seconds,

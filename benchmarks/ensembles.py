@@ -8,7 +8,6 @@ benchmarks/results/ensembles/<config name>.json gets what training said of each 
 curve, and evaluations of every member on sequences that training did not use.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def main(argv: list[str]) -> None:
             "config": _CONFIG.value,
             "command": commands.train(_CONFIG.value, overrides, workdir),
             "machine": commands.machine(),
-            "summary": json.loads((workdir / "summary.json").read_text()),
+            "summary": commands.summary(workdir),
             "curve": _curve(workdir),
             "evaluation": commands.evaluate(workdir, [int(n) for n in _LENGTHS.value]),
         }
@@ -51,9 +50,7 @@ def main(argv: list[str]) -> None:
                 commands.evaluate(workdir, [length], sequences, slots)
                 for length, slots, sequences in _FAR
             ]
-    commands.write(
-        commands.ROOT / "benchmarks" / "results" / "ensembles" / f"{name}.json", document
-    )
+    commands.write(commands.RESULTS / "ensembles" / f"{name}.json", document)
 
 
 def _curve(workdir: Path) -> list[dict[str, float]]:

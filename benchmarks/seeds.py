@@ -32,7 +32,7 @@ def main(argv: list[str]) -> None:
     """Runs what is missing and writes it down."""
     del argv
     name = _NAME.value or Path(_CONFIG.value).stem
-    path = commands.ROOT / "benchmarks" / "results" / f"{name}.json"
+    path = commands.RESULTS / f"{name}.json"
     rows = json.loads(path.read_text())["seeds"] if path.exists() else []
     for seed in map(int, _SEEDS.value):
         if any(row["summary"]["seed"] == seed for row in rows):
@@ -52,7 +52,7 @@ def _train(seed: int, workdir: Path) -> dict:
     row: dict = {}
     if fresh:  # a run that went on says its time in the summary alone
         row |= {"load_before": load, "command_seconds": round(time.monotonic() - began, 1)}
-    row["summary"] = json.loads((workdir / "summary.json").read_text())
+    row["summary"] = commands.summary(workdir)
     row["evaluation"] = commands.evaluate(workdir, _numbers(_LENGTHS.value))
     if _FAR.value:
         row["enlarged"] = commands.evaluate(workdir, _numbers(_FAR.value), slots=_SLOTS.value)

@@ -4,7 +4,6 @@ Its card gets the config, the command, what training said, and what evaluations 
 training did not use say: at the trained size of the memory, and with 512 slots.
 """
 
-import json
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -35,7 +34,7 @@ def main(argv: list[str]) -> None:
     card = {
         "command": f"python train.py --config=configs/{_NAME.value}.py --config.seed={config.seed}",
         "config": config.to_dict(),
-        "training": json.loads((workdir / "summary.json").read_text()),
+        "training": commands.summary(workdir),
         "measured": measured,
     }
     pretrained.write(_NAME.value, trained.params, card)

@@ -12,10 +12,9 @@ import statistics
 import sys
 from typing import Any, NamedTuple
 
-from benchmarks.commands import ROOT
+from benchmarks.commands import RESULTS, ROOT
 from ntm_jax import success
 
-_RESULTS = ROOT / "benchmarks" / "results"
 _DOCUMENTS = ("README.md", "RESULTS.md")
 # Seeds that the settings were chosen with, from 0 on.
 _TRIED = {"copy_ntm": 10, "copy_ntm_lstm": 10, "copy_ntm_keras": 20}
@@ -89,7 +88,7 @@ def _rows(name: str) -> list[dict[str, Any]]:
 
 
 def _read(name: str) -> dict[str, Any] | None:
-    path = _RESULTS / f"{name}.json"
+    path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
 
 

@@ -11,8 +11,6 @@ from ntm_jax.models import NTM
 from ntm_jax.weight_gradients import deferred
 
 INPUTS = jax.random.normal(jax.random.key(1), (2, 5, 3))
-
-
 CELL = NTMCell(4, FeedForward((7,)), num_slots=6, slot_width=5)
 
 

@@ -9,7 +9,6 @@ by the commands that a user types. A setting that has its file in results/ is le
 `--runs` the run that was interrupted goes on. No results are stored yet.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,7 @@ def _measure(controller: str, setting: Setting, workdir: Path) -> dict[str, Any]
     return {
         "command": commands.train(config, {**_BUDGET, **setting}, workdir),
         "machine": commands.machine(),
-        "summary": json.loads((workdir / "summary.json").read_text()),
+        "summary": commands.summary(workdir),
         "evaluation": commands.evaluate(workdir, _LENGTHS, 64),
         "enlarged": commands.evaluate(workdir, (_FAR,), 64, _SLOTS),
     }
