@@ -5,6 +5,10 @@ python train.py --config=configs/copy_ntm_keras.py
 Its dense controller has 3,100 parameters: one layer, so that a gate that is to close needs weights
 of several units, and the rate has to be larger. configs/copy_ntm_keras_original.py has the settings
 that ntm_keras prints.
+
+Of seeds 0 to 29, 29 were solved after 2,500 to 4,000 updates, stayed so for 10,000 more, and then
+had no wrong bit at lengths 5, 10, 20, 40 and 80; one never learned
+(benchmarks/results/ensembles/copy_ntm_keras.json).
 """
 
 from ml_collections import ConfigDict
