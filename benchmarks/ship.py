@@ -10,6 +10,7 @@ from absl import app, flags, logging
 
 from benchmarks import commands
 from ntm_jax import evaluation, parallel, pretrained, reports, runs
+from ntm_jax.trained import load_run
 
 _RUN = flags.DEFINE_string("run", None, "Run folder of a single solved machine.", required=True)
 _NAME = flags.DEFINE_string("name", None, "That it gets; also of its config.", required=True)
@@ -26,11 +27,13 @@ def main(argv: list[str]) -> None:
     config = runs.load_config(workdir)
     measured = []
     for slots, lengths in ((None, _LENGTHS), (_SLOTS, _FAR)):
-        trained = reports.load_run(workdir, slots)
+        trained = load_run(workdir, slots)
         results = evaluation.evaluate(
             trained.model, trained.params, trained.task, lengths, 256, commands.SEED
         )
-        measured += [{"slots": trained.num_slots, **result._asdict()} for result in results]
+        measured += [
+            {"slots": trained.num_slots, **reports.row(trained.task, result)} for result in results
+        ]
     card = {
         "command": f"python train.py --config=configs/{_NAME.value}.py --config.seed={config.seed}",
         "config": config.to_dict(),

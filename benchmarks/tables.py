@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.commands import RESULTS, ROOT
 from ntm_jax import success
+from ntm_jax.tasks.copy import Copy
 
 _DOCUMENTS = ("README.md", "RESULTS.md")
 # Seeds that the settings were chosen with, from 0 on.
@@ -46,7 +47,8 @@ class Member(NamedTuple):
     @property
     def solved(self) -> bool:
         """In the evaluation; all configs train on lengths up to 20."""
-        return success.is_solved(self.errors, trained_length=20)
+        errors = {(length,): error for length, error in self.errors.items()}
+        return success.is_solved(errors, (20,), Copy.limits)
 
 
 def _members(name: str) -> list[Member]:

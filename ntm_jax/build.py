@@ -7,23 +7,25 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from ntm_jax import controllers, models
+from ntm_jax import baselines, controllers, models
 from ntm_jax.cell import NTMCell, marked_memory, one_hot_weights, uniform_weights
-from ntm_jax.config import ConfigError
-from ntm_jax.tasks.copy import Copy
+from ntm_jax.config import ConfigError, eval_sizes
+from ntm_jax.tasks import TASKS
+from ntm_jax.tasks.base import Task, describe
 
 __all__ = ["make_model", "make_optimizer", "make_task", "make_trained_models"]
 
-_TASKS = {"copy": Copy}
 _BASELINES = {
-    "skip_lstm": models.skip_lstm,
-    "keras_lstm": models.keras_lstm,
-    "dense": models.dense,
+    "skip_lstm": baselines.skip_lstm,
+    "gru": baselines.gru,
+    "transformer": baselines.Transformer,
+    "keras_lstm": baselines.keras_lstm,
+    "dense": baselines.dense,
 }
 _ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu, "sigmoid": nn.sigmoid, "linear": lambda x: x}
 
 
-def make_task(config: ConfigDict) -> Copy:
+def make_task(config: ConfigDict) -> Task:
     """The task that the config names.
 
     Raises:
@@ -31,12 +33,15 @@ def make_task(config: ConfigDict) -> Copy:
     """
     fields = dict(config.task)
     try:
-        return _TASKS[fields.pop("name")](**fields)
+        task = TASKS[fields.pop("name")](**fields)
+        for size in eval_sizes(config):
+            task.check_size(*size)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    return task
 
 
-def make_model(config: ConfigDict, num_slots: int | None = None) -> models.Recurrent:
+def make_model(config: ConfigDict, num_slots: int | None = None) -> nn.Module:
     """The model that the config names, with the task's output size.
 
     Args:
@@ -53,24 +58,28 @@ def make_model(config: ConfigDict, num_slots: int | None = None) -> models.Recur
         return _ntm(config.model, features, num_slots or config.model.num_slots)
     if num_slots is not None:
         raise ConfigError(f"slots: expected a model with a memory, got {name!r}")
-    return _BASELINES[name](features, **fields)
+    try:
+        return _BASELINES[name](features, **fields)
+    except ValueError as error:
+        raise ConfigError(f"model.{error}") from None
 
 
-def make_trained_models(config: ConfigDict) -> list[models.Recurrent]:
+def make_trained_models(config: ConfigDict) -> list[nn.Module]:
     """The models that take turns in training, of the same parameters; the smallest memory first.
 
     Raises:
       ConfigError: as for `make_model`, or the memory is too small for what the task draws.
     """
-    sizes = sorted(config.model.get("train_slots", ()))
-    if not sizes:
+    if "num_slots" not in config.model:
         return [make_model(config)]
-    task = make_task(config)
-    needed = task.min_slots(task.max_length)
+    task, train_slots = make_task(config), config.model.train_slots
+    sizes = sorted(train_slots) or [config.model.num_slots]
+    needed = task.min_slots(*task.trained_size)
     if sizes[0] < needed:
         raise ConfigError(
-            f"model.train_slots: expected {needed} or more for sequences of {task.max_length}, or "
-            f"() for num_slots, got {config.model.train_slots}"
+            f"model.{'train_slots' if train_slots else 'num_slots'}: expected {needed} or more for "
+            f"{config.task.name} of {describe(task, task.trained_size)}"
+            + (f", or () for num_slots, got {train_slots}" if train_slots else f", got {sizes[0]}")
         )
     return [make_model(config, size) for size in sizes]
 

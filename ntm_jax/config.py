@@ -4,18 +4,26 @@ A file under `configs/` calls `default` and overrides; the command line override
 names in a config stand for is in `build`.
 """
 
+import dataclasses
 import difflib
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from ntm_jax.tasks import TASKS
+from ntm_jax.tasks.base import Size
+
 __all__ = [
     "ConfigError",
     "default",
+    "eval_name",
+    "eval_sizes",
     "flat",
     "from_dict",
+    "plural",
     "seeds",
     "unknown_setting",
     "validate",
@@ -26,7 +34,20 @@ class ConfigError(ValueError):
     """A config that cannot be run; the message names the field, what was expected and what came."""
 
 
-_TASKS = {"copy": dict(min_length=1, max_length=20, num_bits=8, format="default")}
+def plural(axis: str) -> str:
+    """The flag with several numbers of a task's axis, such as "lengths" or "repeats"."""
+    return f"{axis.removesuffix('s')}s"
+
+
+def eval_name(axis: str) -> str:
+    """The setting with the numbers of a task's axis that are evaluated, such as "eval_lengths"."""
+    return f"eval_{plural(axis)}"
+
+
+_TASKS = {
+    name: {field.name: field.default for field in dataclasses.fields(task)}
+    for name, task in TASKS.items()
+}
 
 _MODELS = {
     "ntm": dict(
@@ -58,6 +79,8 @@ _MODELS = {
         remat=True,
     ),
     "skip_lstm": dict(hidden_size=256, num_layers=3),
+    "gru": dict(hidden_size=256, num_layers=3),
+    "transformer": dict(width=160, num_layers=4, num_heads=8),
     "keras_lstm": dict(hidden_sizes=(256, 256)),
     "dense": {},
 }
@@ -71,8 +94,9 @@ def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
     """The settings of a task and a model, to be overridden.
 
     Args:
-      task: a name out of "copy".
-      model: "ntm"; or a baseline: "skip_lstm" (table 3), "keras_lstm", "dense" (ntm_keras).
+      task: one of `tasks.TASKS`.
+      model: "ntm"; or a baseline: "skip_lstm" (table 3), "gru", "transformer", "keras_lstm",
+        "dense" (ntm_keras).
 
     Returns:
       A config that trains as it stands.
@@ -80,6 +104,7 @@ def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
     Raises:
       ConfigError: no such task or model.
     """
+    settings = _pick("task.name", _TASKS, task)
     return ConfigDict(
         dict(
             seed=0,
@@ -100,11 +125,12 @@ def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
             log_every=100,
             eval_every=500,
             checkpoint_every=1000,
-            eval_lengths=(10, 20, 40, 80, 120),
-            eval_sequences=256,  # of each length
+            # Of each axis of the task, such as eval_lengths; together, all sizes they make.
+            **{eval_name(axis): numbers for axis, numbers in TASKS[task].axes.items()},
+            eval_sequences=256,  # of each size
             solved_in_a_row=5,  # evaluations after which a machine counts as solved
             updates_after_solved=0,  # then it trains for so many more, and stops
-            task=dict(name=task, **_pick("task.name", _TASKS, task)),
+            task=dict(name=task, **settings),
             model=dict(name=model, **_pick("model.name", _MODELS, model)),
         )
     )
@@ -132,10 +158,14 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "log_every": _POSITIVE,
     "eval_every": _POSITIVE,
     "checkpoint_every": _POSITIVE,
-    "eval_lengths": (
-        "one or more whole numbers greater than 0",
-        lambda value: len(value) > 0 and _SIZES[1](value),
-    ),
+    **{
+        eval_name(axis): (
+            "one or more whole numbers greater than 0",
+            lambda value: len(value) > 0 and _SIZES[1](value),
+        )
+        for task in TASKS.values()
+        for axis in task.axes
+    },
     "eval_sequences": _POSITIVE,
     "solved_in_a_row": _POSITIVE,
     "updates_after_solved": _COUNT,
@@ -143,6 +173,8 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "model.hidden_sizes": _SIZES,
     "model.hidden_size": _POSITIVE,
     "model.num_layers": _POSITIVE,
+    "model.width": _POSITIVE,
+    "model.num_heads": _POSITIVE,
     "model.activation": (f"one of {_ACTIVATIONS}", lambda value: value in _ACTIVATIONS),
     "model.num_slots": _POSITIVE,
     "model.train_slots": _SIZES,
@@ -205,6 +237,12 @@ def validate(config: ConfigDict) -> None:
         raise ConfigError(
             f"num_seeds: expected seeds up to 4294967295, got {config.num_seeds} from {config.seed}"
         )
+
+
+def eval_sizes(config: ConfigDict) -> list[Size]:
+    """The sizes that an evaluation has: every number of one axis with every one of the others."""
+    axes = TASKS[config.task.name].axes
+    return list(itertools.product(*(config[eval_name(axis)] for axis in axes)))
 
 
 def seeds(config: ConfigDict) -> range:

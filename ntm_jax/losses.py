@@ -29,7 +29,7 @@ def bit_cross_entropy(logits: jax.Array, targets: jax.Array, weights: jax.Array)
 
 
 def bits_per_sequence(logits: jax.Array, targets: jax.Array, mask: jax.Array) -> jax.Array:
-    """Cost of a sequence as the paper's learning curves show it, averaged over the batch.
+    """Cost of each sequence, as the paper's learning curves show it.
 
     Args:
       logits: [B, T, O], before the sigmoid.
@@ -37,11 +37,11 @@ def bits_per_sequence(logits: jax.Array, targets: jax.Array, mask: jax.Array) ->
       mask: [B, T], true at the scored steps.
 
     Returns:
-      Bits (logarithms to base 2), scalar.
+      Bits (logarithms to base 2), [B].
     """
     _check(logits, targets, mask)
     nats = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), targets)
-    return jnp.sum(jnp.where(mask[..., None], nats, 0.0)) / (logits.shape[0] * jnp.log(2.0))
+    return jnp.sum(jnp.where(mask[..., None], nats, 0.0), axis=(1, 2)) / jnp.log(2.0)
 
 
 def bit_errors(logits: jax.Array, targets: jax.Array, mask: jax.Array) -> jax.Array:

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from ntm_jax import config as configs
 from ntm_jax import success
+from ntm_jax.tasks.base import Task, label, size_of
 
 __all__ = ["Members", "packed", "unpacked"]
 
@@ -48,7 +49,7 @@ class Members:
 
     Args:
       config: of the run.
-      trained_length: the longest sequence seen in training.
+      task: of the run.
       history: lines of metrics.jsonl, of a run that goes on or is looked at.
 
     Attributes:
@@ -57,15 +58,18 @@ class Members:
     """
 
     def __init__(
-        self, config: ConfigDict, trained_length: int, history: Sequence[dict[str, Any]] = ()
+        self, config: ConfigDict, task: Task, history: Sequence[dict[str, Any]] = ()
     ) -> None:
-        self._config = config
+        self._config, self._judged_by = config, task.judged_by
         self.seeds = configs.seeds(config)
-        self.records = [success.Record(trained_length, config.solved_in_a_row) for _ in self.seeds]
+        self.records = [
+            success.Record(task.trained_size, task.limits, config.solved_in_a_row)
+            for _ in self.seeds
+        ]
         self._ended: list[str | None] = [None] * len(self.seeds)
         for line in history:
             if line["kind"] == "evaluation":
-                self.note(line["step"], line["bit_errors_per_sequence"])
+                self.note(line["step"], line[task.judged_by])
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -78,7 +82,7 @@ class Members:
     @property
     def evaluated(self) -> bool:
         """Whether there has been an evaluation."""
-        return any(record.bit_errors for record in self.records)
+        return any(record.errors for record in self.records)
 
     @property
     def failed(self) -> bool:
@@ -92,12 +96,12 @@ class Members:
             return None
         return _NOT_FINITE if _NOT_FINITE in self._ended else _SOLVED
 
-    def note(self, step: int, bit_errors: dict[str, Any]) -> None:
-        """Enters an evaluation, by length as in the files, and ends the members that are done."""
-        by_length = {int(length): unpacked(value) for length, value in bit_errors.items()}
+    def note(self, step: int, errors: dict[str, Any]) -> None:
+        """Enters an evaluation, by size as in the files, and ends the members that are done."""
+        by_size = {size_of(name): unpacked(value) for name, value in errors.items()}
         for member, record in enumerate(self.records):
             if self._ended[member] is None:
-                record.add(step, {length: errors[member] for length, errors in by_length.items()})
+                record.add(step, {size: of_all[member] for size, of_all in by_size.items()})
                 since = record.solved_at_step
                 if since is not None and step >= since + self._config.updates_after_solved:
                     self._ended[member] = _SOLVED
@@ -140,9 +144,7 @@ class Members:
                 "solved_at_step": record.solved_at_step,
                 "held": record.held,
                 "collapsed": record.collapsed,
-                "bit_errors_per_sequence": {
-                    str(length): errors for length, errors in record.bit_errors.items()
-                },
+                self._judged_by: {label(size): error for size, error in record.errors.items()},
                 "skipped_updates": count,
             }
             for seed, record, step, count in zip(

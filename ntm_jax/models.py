@@ -1,7 +1,8 @@
 """Whole sequences: a cell scanned over time, with what one step cannot know.
 
-`Recurrent` drives any cell, `NTM` the Neural Turing Machine; the baselines at the end are cells
-in the same harness. B is the batch, T the time steps, I and O the input and output features.
+`Recurrent` drives any cell, `NTM` the Neural Turing Machine.
+
+B is the batch, T the time steps, I and O the input and output features.
 """
 
 from collections.abc import Sequence
@@ -13,16 +14,12 @@ import jax.numpy as jnp
 
 from ntm_jax import weight_gradients
 from ntm_jax.cell import NTMState, Step
-from ntm_jax.controllers import LSTM, FeedForward, Stack
 
 __all__ = [
     "LEARNABLE",
     "NTM",
     "Recurrent",
-    "dense",
-    "keras_lstm",
     "num_params",
-    "skip_lstm",
     "trace",
 ]
 
@@ -206,34 +203,6 @@ def trace(
 def num_params(params: Any) -> int:
     """How many numbers there are in a model's parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
-def skip_lstm(
-    features: int = 9, hidden_size: int = 256, num_layers: int = 3, **options: Any
-) -> Recurrent:
-    """The LSTM of the paper's table 3: three layers, skip connections, learned initial state.
-
-    The input goes to every layer, every layer goes to the output. With a inputs, b outputs and H
-    cells a layer it has 4H(a + H + 1) + 8H(a + 2H + 1) + b(3H + 1) + 6H parameters.
-    """
-    cells = tuple(LSTM(hidden_size, forget_bias=1.0) for _ in range(num_layers))
-    return Recurrent(Stack(cells, skip=True), features, learn_carry=True, **options)
-
-
-def keras_lstm(
-    features: int = 8, hidden_sizes: Sequence[int] = (256, 256), **options: Any
-) -> Recurrent:
-    """The LSTM baseline of flomlo/ntm_keras: LSTM layers, the last as wide as the output.
-
-    The last layer's h, which lies in (-1, 1), is the logit, as it is there.
-    """
-    cells = tuple(LSTM(size, forget_bias=1.0) for size in (*hidden_sizes, features))
-    return Recurrent(Stack(cells), **options)
-
-
-def dense(features: int = 8, **options: Any) -> Recurrent:
-    """The baseline of flomlo/ntm_keras without a state: one dense layer on each step alone."""
-    return Recurrent(FeedForward(()), features, **options)
 
 
 def _expand(mask: jax.Array, ndim: int) -> jax.Array:

@@ -1,7 +1,7 @@
 """Pictures of what a machine does: the paper's figures 4 and 6.
 
 Every function takes arrays that NumPy can read and returns a `matplotlib.figure.Figure`, which the
-caller saves: `copies(examples, "NTM").savefig("copies.png")`. Nothing here touches pyplot or any
+caller saves: `answers(examples, "NTM").savefig("answers.png")`. Nothing here touches pyplot or any
 other global state. Time runs to the right, bits and slots upwards, and all count from 0.
 """
 
@@ -18,21 +18,22 @@ from matplotlib.ticker import MaxNLocator
 
 from ntm_jax.cell import Step
 
-__all__ = ["copies", "memory_use"]
+__all__ = ["answers", "memory_use"]
 
 _BITS, _VECTORS, _WEIGHTS = "gray", "RdBu_r", "viridis"  # colour maps
 _WRONG = {"markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
 _USED = 0.01  # a slot is used where some weight is above this
 
 
-def copies(examples: Mapping[int, tuple[Any, Any]], title: str) -> Figure:
-    """Targets above outputs for several lengths, wrong bits marked: the paper's figure 4.
+def answers(examples: Mapping[str, tuple[Any, Any]], title: str) -> Figure:
+    """Targets above outputs of several examples, wrong bits marked: the paper's figure 4.
 
     A panel is as wide as its sequence is long, up to 120 steps, which fill a row. Short sequences
     share a row, in the order given.
 
     Args:
-      examples: length -> (targets [L, bits], probabilities [L, bits]), steps of the answer only.
+      examples: name, such as "length 10" -> (targets [L, bits], probabilities [L, bits]), steps of
+        the answer only.
       title: stands over the whole figure.
 
     Returns:
@@ -42,13 +43,13 @@ def copies(examples: Mapping[int, tuple[Any, Any]], title: str) -> Figure:
       ValueError: there is no example, or a shape does not fit.
     """
     if not examples:
-        raise ValueError("examples: expected at least one length, got none")
+        raise ValueError("examples: expected at least one, got none")
     pairs = {}
-    for length, pair in examples.items():
-        targets, outputs = pairs[length] = [np.asarray(array, float) for array in pair]
+    for name, pair in examples.items():
+        targets, outputs = pairs[name] = [np.asarray(array, float) for array in pair]
         if targets.ndim != 2 or targets.shape != outputs.shape:
             raise ValueError(
-                f"examples[{length}]: expected twice [L, bits], "
+                f"examples[{name!r}]: expected twice [L, bits], "
                 f"got shapes {targets.shape} and {outputs.shape}"
             )
 
@@ -59,12 +60,12 @@ def copies(examples: Mapping[int, tuple[Any, Any]], title: str) -> Figure:
     step_width, bit_panel = full / np.clip(steps, 40, 120), np.clip(0.095 * bits, 0.6, 2.0)
     row_height = head + 2 * bit_panel + gap + foot
     places, row, x = {}, 0, 0.0
-    for length, (targets, _) in pairs.items():
+    for name, (targets, _) in pairs.items():
         panel = min(step_width * len(targets), full)
         if x + panel > full:
             row, x = row + 1, 0.0
-        places[length] = row, x, panel
-        x += max(panel, 1.2) + 0.3  # a title is wider than a short panel
+        places[name] = row, x, panel
+        x += max(panel, 1.6) + 0.3  # a title is wider than a short panel
 
     height = top + row_height * (row + 1)
     figure = _figure(width, height)
@@ -73,20 +74,20 @@ def copies(examples: Mapping[int, tuple[Any, Any]], title: str) -> Figure:
         return figure.add_axes((x / width, y / height, panel_width / width, panel_height / height))
 
     norm = Normalize(0, 1)
-    for length, (targets, outputs) in pairs.items():
-        row, x, panel = places[length]
+    for name, (targets, outputs) in pairs.items():
+        row, x, panel = places[name]
         y = height - top - row_height * (row + 1) + foot
         above = axes_at(left + x, y + bit_panel + gap, panel, bit_panel)
         below = axes_at(left + x, y, panel, bit_panel)
-        for axes, name, values in ((above, "targets", targets), (below, "outputs", outputs)):
+        for axes, what, values in ((above, "targets", targets), (below, "outputs", outputs)):
             image = _image(axes, values, _BITS, norm)
             axes.tick_params(labelleft=x == 0, labelbottom=axes is below)
             if x == 0:
-                axes.set_ylabel(f"{name}\nbit")
+                axes.set_ylabel(f"{what}\nbit")
         wrong = ((outputs > 0.5) != (targets > 0.5)) | np.isnan(outputs)
         marks = below.plot(*np.nonzero(wrong), "ro", label="wrong bit", **_WRONG)
         below.set_xlabel("time step")
-        heading = f"length {length}\n{wrong.sum()} of {wrong.size} bits wrong"
+        heading = f"{name}\n{wrong.sum()} of {wrong.size} bits wrong"
         above.set_title(heading, loc="left", fontsize=9)
     bar = axes_at(width - right + 0.25, foot, 0.18, height - top - head - foot)
     figure.colorbar(image, cax=bar, label="probability of a 1")

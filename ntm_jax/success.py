@@ -2,30 +2,41 @@
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
-__all__ = ["Record", "is_solved", "rate", "wilson_interval"]
-
-# Wrong bits a sequence: no more than these are solved, within the trained lengths and beyond them.
-_SOLVED_TRAINED = 0.01
-_SOLVED_BEYOND = 0.1
-# More than this, at any length, is a collapse.
-_COLLAPSED = 1.0
+__all__ = ["Limits", "Record", "is_solved", "rate", "wilson_interval"]
 
 
-def is_solved(bit_errors: Mapping[int, float], trained_length: int) -> bool:
-    """Whether every length was copied, in one evaluation.
+class Limits(NamedTuple):
+    """Up to which error a size of a task counts as solved; in wrong bits a sequence, mostly.
+
+    Attributes:
+      trained: of a size that training sees.
+      beyond: of a larger one.
+      collapsed: more than this, at any size, is a collapse.
+    """
+
+    trained: float = 0.01
+    beyond: float = 0.1
+    collapsed: float = 1.0
+
+
+def is_solved(
+    errors: Mapping[tuple[int, ...], float], trained_size: tuple[int, ...], limits: Limits
+) -> bool:
+    """Whether no size was too wrong, in one evaluation.
 
     Args:
-      bit_errors: length -> wrong bits per sequence.
-      trained_length: the longest sequence seen in training.
+      errors: by size.
+      trained_size: the largest number on each axis that training sees.
+      limits: how wrong each may be.
 
     Returns:
-      True if no length up to `trained_length` has more than 0.01 wrong bits per sequence, and no
-      longer one more than 0.1.
+      True if no error is above its limit.
     """
     return all(
-        errors <= (_SOLVED_TRAINED if length <= trained_length else _SOLVED_BEYOND)
-        for length, errors in bit_errors.items()
+        error <= (limits.trained if _is_trained(size, trained_size) else limits.beyond)
+        for size, error in errors.items()
     )
 
 
@@ -36,45 +47,46 @@ class Record:
     on sequences of its own.
 
     Args:
-      trained_length: the longest sequence seen in training.
+      trained_size: the largest number on each axis of the task that training sees.
+      limits: of the task.
       in_a_row: evaluations, at least 1.
 
     Attributes:
-      learned_at_step: updates before the first evaluation that was solved as far as lengths up to
-        `trained_length` go, or None.
+      learned_at_step: updates before the first evaluation that was solved at the trained sizes, or
+        None.
       first_solved_at_step: updates before the first evaluation that was solved, or None.
       solved_at_step: updates before the one that made it count as solved, or None.
       solved: whether the last evaluation was.
       held: whether it counts as solved, and every evaluation since was; None if it does not.
-      collapsed: whether it counts as solved, and has had more than one wrong bit a sequence since,
-        at any length; None if it does not.
-      bit_errors: of the last evaluation, length -> wrong bits per sequence.
+      collapsed: whether it counts as solved, and has had a collapse since; None if it does not.
+      errors: of the last evaluation, by size.
     """
 
-    def __init__(self, trained_length: int, in_a_row: int) -> None:
-        self._trained_length, self._in_a_row, self._row = trained_length, in_a_row, 0
+    def __init__(self, trained_size: tuple[int, ...], limits: Limits, in_a_row: int) -> None:
+        self._trained_size, self._in_a_row, self._limits = trained_size, in_a_row, limits
+        self._row = 0
         self.learned_at_step: int | None = None
         self.first_solved_at_step: int | None = None
         self.solved_at_step: int | None = None
         self.solved = False
         self.held: bool | None = None
         self.collapsed: bool | None = None
-        self.bit_errors: dict[int, float] = {}
+        self.errors: dict[tuple[int, ...], float] = {}
 
-    def add(self, step: int, bit_errors: Mapping[int, float]) -> None:
+    def add(self, step: int, errors: Mapping[tuple[int, ...], float]) -> None:
         """The next evaluation, after `step` updates."""
-        self.bit_errors = dict(bit_errors)
-        self.solved = is_solved(bit_errors, self._trained_length)
+        self.errors = dict(errors)
+        self.solved = is_solved(errors, self._trained_size, self._limits)
         self._row = self._row + 1 if self.solved else 0
         if self.learned_at_step is None:
-            trained = {n: e for n, e in bit_errors.items() if n <= self._trained_length}
-            if trained and is_solved(trained, self._trained_length):
+            trained = {n: e for n, e in errors.items() if _is_trained(n, self._trained_size)}
+            if trained and is_solved(trained, self._trained_size, self._limits):
                 self.learned_at_step = step
         if self.solved and self.first_solved_at_step is None:
             self.first_solved_at_step = step
         if self.solved_at_step is not None:
             self.held = self.held and self.solved
-            self.collapsed = self.collapsed or max(bit_errors.values()) > _COLLAPSED
+            self.collapsed = self.collapsed or max(errors.values()) > self._limits.collapsed
         elif self._row == self._in_a_row:
             self.solved_at_step, self.held, self.collapsed = step, True, False
 
@@ -111,3 +123,7 @@ def rate(successes: int, trials: int) -> str:
         f"{successes} of {trials} ({100 * successes / trials:.0f} %, "
         f"interval {low:.0f} % to {high:.0f} %)"
     )
+
+
+def _is_trained(size: tuple[int, ...], trained_size: tuple[int, ...]) -> bool:
+    return all(n <= most for n, most in zip(size, trained_size, strict=True))

@@ -19,6 +19,7 @@ from ntm_jax import config as configs
 from ntm_jax.checkpoints import Checkpoints
 from ntm_jax.members import Members, packed, unpacked
 from ntm_jax.progress import Progress
+from ntm_jax.tasks.base import label
 from ntm_jax.updates import Measured, TrainState, Updates
 
 __all__ = ["TrainingError", "train"]
@@ -80,7 +81,7 @@ class _Loop:
         self.checkpoints, self.progress = checkpoints, progress
         self.updates = updates
         self.model = build.make_model(config)
-        self.members = Members(config, updates.task.max_length, history)
+        self.members = Members(config, updates.task, history)
         # The clock goes on where the run that is resumed left it.
         self.started = started - (history[-1]["seconds"] if history else 0.0)
         self.compile_seconds = 0.0
@@ -172,20 +173,21 @@ class _Loop:
             self.progress.say(f"seed {seed}, {message}; it stays as it is, the others go on")
 
     def evaluate(self, state: TrainState, step: int) -> None:
-        """Scores all lengths, and shows and stores the result."""
+        """Scores all sizes, and shows and stores the result."""
         results = evaluation.evaluate_members(
             self.model,
             state.params,
             self.updates.task,
-            self.config.eval_lengths,
+            configs.eval_sizes(self.config),
             self.config.eval_sequences,
             # Other sequences each time: a machine that fails on one in a thousand, an empty first
             # vector say, would pass again and again on sequences that have none.
             seed=step,
         )
+        judged_by = self.updates.task.judged_by
         errors = {
-            str(of_length[0].length): packed([r.bit_errors_per_sequence for r in of_length])
-            for of_length in zip(*results, strict=True)
+            label(of_size[0].size): packed([getattr(result, judged_by) for result in of_size])
+            for of_size in zip(*results, strict=True)
         }
         self.members.note(step, errors)
         solved = [record.solved for record in self.members.records]
@@ -194,12 +196,14 @@ class _Loop:
             verdict = f"  (medians)  {sum(solved)} of {len(solved)} solved"
         else:
             (solved,) = solved
-        self.record("evaluation", step, {"bit_errors_per_sequence": errors, "solved": solved})
+        self.record("evaluation", step, {judged_by: errors, "solved": solved})
         shown = "  ".join(
-            f"{length}: {np.median(unpacked(value)):.3g}" for length, value in errors.items()
+            f"{size}: {np.median(unpacked(value)):.3g}" for size, value in errors.items()
         )
         self.progress.say(
-            f"update {step:>6}  {self.seconds():6.1f} s  bit errors by length  {shown}{verdict}"
+            f"update {step:>6}  {self.seconds():6.1f} s  "
+            f"{judged_by.removesuffix('_per_sequence').replace('_', ' ')} "
+            f"by {' x '.join(self.updates.task.axes)}  {shown}{verdict}"
         )
 
     def record(self, kind: str, step: int, values: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from ntm_jax import losses, parallel, weight_gradients
-from ntm_jax.tasks.copy import Copy
+from ntm_jax.tasks.base import Task
 
 __all__ = ["Measured", "TrainState", "Updates"]
 
@@ -65,7 +65,7 @@ class Updates:
     def __init__(
         self,
         models: Sequence[nn.Module],
-        task: Copy,
+        task: Task,
         optimizer: optax.GradientTransformation,
         batch_size: int,
         seeds: Sequence[int],
@@ -142,7 +142,8 @@ class Updates:
         def loss_of(params: Any) -> tuple[jax.Array, jax.Array]:
             logits = run(params, batch.inputs)
             loss = losses.bit_cross_entropy(logits, batch.targets, weights)
-            return loss, losses.bits_per_sequence(logits, batch.targets, batch.mask)
+            bits = losses.bits_per_sequence(logits, batch.targets, batch.mask)
+            return loss, jnp.mean(bits)
 
         (loss, bits), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         # One value that is not finite, in the loss or the gradient, makes the optimizer skip.

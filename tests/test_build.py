@@ -17,7 +17,7 @@ def settings(**overrides):
     return config
 
 
-@pytest.mark.parametrize("model", ["ntm", "skip_lstm", "keras_lstm", "dense"])
+@pytest.mark.parametrize("model", ["ntm", "skip_lstm", "gru", "transformer", "keras_lstm", "dense"])
 def test_every_default_is_valid_and_builds(model):
     config = configs.default("copy", model)
     configs.validate(config)
@@ -129,7 +129,7 @@ def test_a_lone_gradient_moves_by_what_adam_b2_allows(optax_promotion, adam_b2, 
     ("overrides", "sizes"),
     [
         ({"model.train_slots": (64, 24)}, [24, 64]),
-        ({"model.train_slots": (), "model.num_slots": 16}, [16]),
+        ({"model.train_slots": (), "model.num_slots": 32}, [32]),
     ],
 )
 def test_training_has_the_memories_that_the_config_names(overrides, sizes):
@@ -165,12 +165,19 @@ def test_clipping_is_by_global_norm_or_by_value(optax_promotion, overrides, clip
         (build.make_task, "task.format", "mine", "task.format: expected one of ('default', "),
         (build.make_model, "model.hidden_sizes", (), "model.hidden_sizes: expected at least one"),
         (build.make_trained_models, "model.train_slots", (9,), "model.train_slots: expected 20"),
+        (build.make_task, "eval_lengths", (0, 3), "length: expected at least 1, got 0"),
     ],
 )
 def test_what_only_shows_in_building_is_named_as_well(make, name, value, said):
     config = settings(**{"model.controller": "lstm", name: value})
     with pytest.raises(configs.ConfigError, match="^" + re.escape(said)):
         make(config)
+
+
+def test_a_memory_too_small_for_the_task_is_refused():
+    config = settings(**{"model.train_slots": (), "model.num_slots": 19})
+    with pytest.raises(configs.ConfigError, match="model.num_slots: expected 20 or more for copy"):
+        build.make_trained_models(config)
 
 
 def test_the_learning_rate_halves_in_its_half_life(optax_promotion):

@@ -24,7 +24,7 @@ def settings(**overrides):
         ("eval_lengths", (), "eval_lengths: expected one or more whole numbers"),
         ("eval_lengths", (0,), "eval_lengths: expected one or more whole numbers"),
         ("eval_every", 75, "eval_every: expected a multiple of log_every (100), got 75"),
-        ("task.name", "sort", "task.name: expected one of ('copy',), got 'sort'"),
+        ("task.name", "sort", "task.name: expected one of ('copy', "),
         ("model.name", "gpt", "model.name: expected one of"),
         ("model.controller", "mlp", "model.controller: expected one of"),
         ("model.activation", "swish", "model.activation: expected one of"),

@@ -96,7 +96,7 @@ def test_every_sample_is_drawn_from_its_bits_as_documented(form, max_length, num
 
 @either_format
 def test_a_sequence_of_one_length_is_drawn_the_same_without_padding(form):
-    sample = jax.jit(Copy(1, 4, 3, form).sample_length, static_argnums=(1, 2))
+    sample = jax.jit(Copy(1, 4, 3, form).sample_at, static_argnums=(1, 2))
     batch = _arrays(sample, jax.random.key(1), 8, 6)
     for inputs, targets, mask in zip(*batch, strict=True):
         bits = _bits_shown(form, inputs, 3)

@@ -26,9 +26,14 @@ class Oracle(nn.Module):
 
 def test_a_perfect_model_is_perfect_at_every_length():
     results = evaluation.evaluate(Oracle(), {}, Copy(), [1, 7, 30], num_sequences=5)
-    assert [r.length for r in results] == [1, 7, 30]
+    assert [result.size for result in results] == [(1,), (7,), (30,)]
     for result in results:
-        assert result == Result(result.length, 5, 0.0, 1.0, 1.0)
+        (length,) = result.size
+        # The oracle is sure of every bit by one logit.
+        bits = 8 * length * np.log2(1 + np.exp(-1.0))
+        assert result == Result((length,), 5, 0.0, result[3], result[4], 1.0, 1.0)
+        assert result.bits_per_sequence == result.excess_bits_per_sequence
+        assert result.bits_per_sequence == pytest.approx(bits, rel=1e-5)
 
 
 def test_wrong_bits_are_counted():
@@ -45,8 +50,8 @@ def test_wrong_bits_are_found_in_their_step_and_bit():
 
 
 def test_pieces_of_a_long_evaluation_add_up(monkeypatch):
-    monkeypatch.setattr(evaluation, "_CHUNK", 30)
-    sizes = [size for size, _ in evaluation._chunks(10, 8, 0)]
+    monkeypatch.setattr(evaluation, "_CHUNK", 3 * 21)
+    sizes = [size for size, _ in evaluation._chunks(Copy(), (10,), 8, 0)]
     assert sizes == [3, 3, 2]
     (result,) = evaluation.evaluate(Oracle(wrong=1), {}, Copy(), [10], num_sequences=8)
     assert (result.sequences, result.bit_errors_per_sequence) == (8, 1.0)

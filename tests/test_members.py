@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from tiny import tiny_config
 
+from ntm_jax import build
 from ntm_jax.members import Members, packed, unpacked
 
 GOOD, BAD = 0.0, 3.0
@@ -10,7 +11,7 @@ GOOD, BAD = 0.0, 3.0
 def members(**overrides):
     config = tiny_config()
     config.update(seed=7, num_seeds=3, solved_in_a_row=2, max_skipped=2, **overrides)
-    return Members(config, trained_length=3)
+    return Members(config, build.make_task(config))
 
 
 def note(of, step, *errors):

@@ -50,9 +50,9 @@ def machine(steps=7, slots=32, reads=1, writes=1, width=5, start=3):
     return rng.random((steps, 9)), rng.random((steps, 8)), step
 
 
-class TestCopies:
-    def test_titles_tell_the_length_and_the_wrong_bits(self):
-        figure = plots.copies({10: copied(10), 20: copied(20, wrong=3)}, "NTM")
+class TestAnswers:
+    def test_titles_tell_the_size_and_the_wrong_bits(self):
+        figure = plots.answers({"length 10": copied(10), "length 20": copied(20, wrong=3)}, "NTM")
         assert list(panels(figure)) == [
             "length 10\n0 of 80 bits wrong",
             "length 20\n3 of 160 bits wrong",
@@ -60,8 +60,8 @@ class TestCopies:
         assert figure.get_suptitle() == "NTM"
 
     def test_panels_show_what_was_given(self):
-        examples = {length: copied(length, wrong=2) for length in (4, 9)}
-        *pairs, _ = plots.copies(examples, "NTM").axes
+        examples = {f"length {length}": copied(length, wrong=2) for length in (4, 9)}
+        *pairs, _ = plots.answers(examples, "NTM").axes
         given = [array for pair in examples.values() for array in pair]
         assert len(pairs) == len(given) == 4
         for axes, array in zip(pairs, given, strict=True):
@@ -72,18 +72,18 @@ class TestCopies:
         targets, outputs = copied(6)
         outputs[4, 7] = 1 - outputs[4, 7]
         outputs[2, 1] = np.nan
-        above, below, _ = plots.copies({6: (targets, outputs)}, "NTM").axes
+        above, below, _ = plots.answers({"length 6": (targets, outputs)}, "NTM").axes
         assert not above.lines
         assert {tuple(mark) for mark in below.lines[0].get_xydata()} == {(4, 7), (2, 1)}
 
     def test_an_output_of_one_half_counts_as_zero(self):
         targets = np.array([[0.0, 1.0]])
-        figure = plots.copies({1: (targets, np.full((1, 2), 0.5))}, "NTM")
+        figure = plots.answers({"length 1": (targets, np.full((1, 2), 0.5))}, "NTM")
         assert list(panels(figure)) == ["length 1\n1 of 2 bits wrong"]
 
     def test_width_is_proportional_to_length_and_short_ones_share_a_row(self):
         lengths = (10, 20, 40, 80, 120)
-        figure = plots.copies({length: copied(length) for length in lengths}, "NTM")
+        figure = plots.answers({f"length {length}": copied(length) for length in lengths}, "NTM")
         boxes = [axes.get_position() for axes in panels(figure).values()]
         np.testing.assert_allclose([box.width / boxes[0].width * 10 for box in boxes], lengths)
         rows = [round(box.y0, 6) for box in boxes]
@@ -91,8 +91,8 @@ class TestCopies:
 
     def test_nothing_overlaps_and_nothing_is_cropped(self):
         lengths = (10, 20, 40, 80, 120, 1, 300)
-        examples = {length: copied(length, wrong=8 * length) for length in lengths}
-        figure = plots.copies(examples, "NTM")
+        examples = {f"length {length}": copied(length, wrong=8 * length) for length in lengths}
+        figure = plots.answers(examples, "NTM")
         figure.canvas.draw()
         boxes = [axes.get_tightbbox() for axes in figure.axes]
         for index, box in enumerate(boxes):
@@ -101,17 +101,17 @@ class TestCopies:
             assert box.count_overlaps(boxes[:index]) == 0
 
     def test_axes_and_colour_bar_are_labelled(self):
-        above, below, bar = plots.copies({5: copied(5)}, "NTM").axes
+        above, below, bar = plots.answers({"length 5": copied(5)}, "NTM").axes
         assert above.get_ylabel() == "targets\nbit"
         assert below.get_ylabel() == "outputs\nbit"
         assert below.get_xlabel() == "time step"
         assert bar.get_ylabel() == "probability of a 1"
 
     def test_refuses_what_it_cannot_draw(self):
-        with pytest.raises(ValueError, match="at least one length"):
-            plots.copies({}, "NTM")
-        with pytest.raises(ValueError, match=r"examples\[3\].*\(3, 8\) and \(4, 8\)"):
-            plots.copies({3: (np.zeros((3, 8)), np.zeros((4, 8)))}, "NTM")
+        with pytest.raises(ValueError, match="at least one, got none"):
+            plots.answers({}, "NTM")
+        with pytest.raises(ValueError, match=r"examples\['length 3'\].*\(3, 8\) and \(4, 8\)"):
+            plots.answers({"length 3": (np.zeros((3, 8)), np.zeros((4, 8)))}, "NTM")
 
 
 class TestMemoryUse:
@@ -204,7 +204,7 @@ def test_figures_render_without_a_warning():
     quiet = step._replace(read_vectors=np.zeros_like(step.read_vectors))
     diverged = step._replace(read_vectors=np.full_like(step.read_vectors, np.nan))
     for figure in (
-        plots.copies({1: copied(1, bits=1), 130: copied(130, wrong=7)}, "NTM"),
+        plots.answers({"length 1": copied(1, bits=1), "length 130": copied(130, wrong=7)}, "NTM"),
         plots.memory_use(inputs, outputs, quiet, "NTM", length=3),
         plots.memory_use(inputs, outputs, diverged, "NTM"),
     ):
@@ -214,7 +214,7 @@ def test_figures_render_without_a_warning():
 def test_pyplot_is_never_imported():
     script = (
         "import io, sys, numpy; from ntm_jax import plots;"
-        "plots.copies({2: (numpy.eye(2), numpy.eye(2))}, '').savefig(io.BytesIO(), format='png');"
+        "plots.answers({'': (numpy.eye(2), numpy.eye(2))}, '').savefig(io.BytesIO(), format='png');"
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0

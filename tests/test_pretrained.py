@@ -4,17 +4,17 @@ import pytest
 
 import ntm_jax
 from ntm_jax import config as configs
-from ntm_jax import evaluation, models, pretrained, reports, success
+from ntm_jax import evaluation, models, pretrained
+from ntm_jax.trained import load_pretrained
 
 
 @pytest.mark.parametrize("name", pretrained.names())
 def test_a_machine_that_ships_copies(name):
-    trained = reports.load_pretrained(name)
+    trained = load_pretrained(name)
     results = evaluation.evaluate(
         trained.model, trained.params, trained.task, [10, 20, 120], num_sequences=64, seed=123
     )
-    errors = {result.length: result.bit_errors_per_sequence for result in results}
-    assert success.is_solved(errors, trained.task.max_length)
+    assert trained.solved(results)
 
 
 @pytest.mark.parametrize("name", pretrained.names())

@@ -8,6 +8,8 @@ from ntm_jax import config as configs
 from ntm_jax.checkpoints import CheckpointError, Checkpoints
 from ntm_jax.evaluation import Accuracy, Result
 from ntm_jax.members import packed
+from ntm_jax.tasks.copy import Copy
+from ntm_jax.trained import load_run
 
 
 def make_run(workdir, config):
@@ -22,7 +24,7 @@ def make_run(workdir, config):
 
 def test_a_run_is_loaded_with_its_own_parameters(tmp_path):
     params = make_run(tmp_path, tiny_config())
-    trained = reports.load_run(tmp_path)
+    trained = load_run(tmp_path)
     assert trained.num_params == sum(leaf.size for leaf in jax.tree.leaves(params))
     assert (trained.num_slots, trained.checkpoint.name) == (8, "3")
     for one, other in zip(jax.tree.leaves(params), jax.tree.leaves(trained.params), strict=True):
@@ -36,7 +38,7 @@ def test_a_larger_memory_takes_the_trained_parameters(tmp_path, start):
     if start == "learned":
         config.model.weights_start = "learned"
     make_run(tmp_path, config)
-    trained = reports.load_run(tmp_path, num_slots=32)
+    trained = load_run(tmp_path, num_slots=32)
     assert trained.model.cell.num_slots == 32
     (result,) = evaluation.evaluate(trained.model, trained.params, trained.task, [20], 4)
     assert 0 <= result.bit_accuracy <= 1
@@ -45,34 +47,37 @@ def test_a_larger_memory_takes_the_trained_parameters(tmp_path, start):
 def test_a_run_without_a_checkpoint_is_one_clear_line(tmp_path):
     runs.open_run(tmp_path, tiny_config())
     with pytest.raises(CheckpointError, match="expected a checkpoint, got none yet"):
-        reports.load_run(tmp_path)
+        load_run(tmp_path)
 
 
 def test_slots_of_a_model_without_memory_are_refused(tmp_path):
     make_run(tmp_path, tiny_config("dense"))
     with pytest.raises(configs.ConfigError, match="slots: expected a model with a memory"):
-        reports.load_run(tmp_path, num_slots=16)
+        load_run(tmp_path, num_slots=16)
 
 
-def test_the_table_has_a_line_for_each_length():
-    shown = reports.table([Result(10, 256, 0.0, 1.0, 1.0), Result(120, 32, 1.5, 0.998, 0.25)])
-    lines = shown.splitlines()
-    assert lines[2].split() == ["10", "0", "100.0000%", "100.00%", "256"]
-    assert lines[3].split() == ["120", "1.5", "99.8000%", "25.00%", "32"]
+def test_the_table_has_a_line_for_each_size():
+    results = [
+        Result((10,), 256, 0.0, 0.01, 0.01, 1.0, 1.0),
+        Result((120,), 32, 1.5, 7.0, 7.0, 0.998, 0.25),
+    ]
+    lines = reports.table(Copy(), results).splitlines()
+    assert lines[2].split() == ["10", "0", "0.01", "100.0000%", "100.00%", "256"]
+    assert lines[3].split() == ["120", "1.5", "7", "99.8000%", "25.00%", "32"]
     assert len({len(line) for line in lines if line.strip()} - {len(lines[1])}) == 1
 
 
 def test_accuracy_by_step_is_shown_in_order():
-    shown = reports.step_table(2, Accuracy(np.array([1.0, 0.5]), np.array([0.25])))
+    shown = reports.step_table("length 2", Accuracy(np.array([1.0, 0.5]), np.array([0.25])))
     assert shown.split("%")[0].endswith("100.00")
     assert shown.index("50.00%") < shown.index("by bit") < shown.index("25.00%")
 
 
 def test_a_model_without_memory_has_no_picture_of_it(tmp_path):
     make_run(tmp_path / "run", tiny_config("dense"))
-    trained = reports.load_run(tmp_path / "run")
-    written = reports.save_plots(trained, [2], tmp_path / "pictures", seed=0)
-    assert [path.name for path in written] == ["copies.png"]
+    trained = load_run(tmp_path / "run")
+    written = reports.save_plots(trained, [(2,)], tmp_path / "pictures", seed=0)
+    assert [path.name for path in written] == ["answers.png"]
 
 
 def test_a_member_is_taken_out_of_an_ensemble(tmp_path):
@@ -88,7 +93,7 @@ def test_a_member_is_taken_out_of_an_ensemble(tmp_path):
         line = {"2": packed(errors), "5": packed(errors)}
         metrics = {"kind": "evaluation", "step": step, "bit_errors_per_sequence": line}
         runs.append_metrics(tmp_path, metrics)
-    whole, second = reports.load_run(tmp_path), reports.load_run(tmp_path, member=1)
+    whole, second = load_run(tmp_path), load_run(tmp_path, member=1)
     assert (list(whole.seeds), list(second.seeds)) == ([4, 5, 6], [5])
     assert (
         whole.num_params
@@ -99,8 +104,8 @@ def test_a_member_is_taken_out_of_an_ensemble(tmp_path):
     assert evaluation.evaluate(second.model, second.params, task, [2, 5], 8) == results[1]
     shown = reports.members_table(whole, results).splitlines()
     assert [line.split()[:2] for line in shown[2:5]] == [[str(n), "never"] for n in (4, 5, 6)]
-    assert shown[-1].startswith("solved at these lengths: 0 of 3 (0 %, interval 0 % to 56 %)")
+    assert shown[-1].startswith("solved at these sizes: 0 of 3 (0 %, interval 0 % to 56 %)")
     assert [one["seed"] for one in reports.as_json(whole, results)["members"]] == [4, 5, 6]
     assert reports.as_json(second, results[1:2])["results"][1]["length"] == 5
     with pytest.raises(configs.ConfigError, match="member: expected one from 0 to 2, got 3"):
-        reports.load_run(tmp_path, member=3)
+        load_run(tmp_path, member=3)

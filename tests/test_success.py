@@ -2,24 +2,30 @@ import pytest
 
 from ntm_jax import success
 
-GOOD = {10: 0.01, 20: 0.0, 40: 0.1, 120: 0.0}
-BAD = {**GOOD, 20: 0.02}
-LOST = {**GOOD, 120: 1.01}
+TRAINED, LIMITS = (20,), success.Limits(trained=0.01, beyond=0.1, collapsed=1.0)
+GOOD = {(10,): 0.01, (20,): 0.0, (40,): 0.1, (120,): 0.0}
+BAD = {**GOOD, (20,): 0.02}
+LOST = {**GOOD, (120,): 1.01}
 
 
-def test_solved_is_a_limit_for_trained_lengths_and_one_beyond():
-    assert success.is_solved(GOOD, trained_length=20)
-    for errors in (BAD, {**GOOD, 80: 0.11}, {10: float("nan")}):
-        assert not success.is_solved(errors, trained_length=20)
+def test_solved_is_a_limit_for_trained_sizes_and_one_beyond():
+    assert success.is_solved(GOOD, TRAINED, LIMITS)
+    for errors in (BAD, {**GOOD, (80,): 0.11}, {(10,): float("nan")}):
+        assert not success.is_solved(errors, TRAINED, LIMITS)
 
 
-def test_the_trained_lengths_are_learned_before_those_beyond():
-    record = success.Record(trained_length=20, in_a_row=2)
+def test_a_size_is_trained_if_it_is_on_every_axis():
+    for size, solved in (((10, 10), False), ((10, 20), True), ((20, 10), True)):
+        assert success.is_solved({size: 0.05}, (10, 10), LIMITS) == solved
+
+
+def test_the_trained_sizes_are_learned_before_those_beyond():
+    record = success.Record(TRAINED, LIMITS, in_a_row=2)
     for step, errors in enumerate((BAD, LOST, GOOD, BAD)):
         record.add(step, errors)
     assert (record.learned_at_step, record.first_solved_at_step) == (1, 2)
-    record = success.Record(trained_length=20, in_a_row=2)
-    record.add(0, {40: 0.0})
+    record = success.Record(TRAINED, LIMITS, in_a_row=2)
+    record.add(0, {(40,): 0.0})
     assert record.learned_at_step is None
 
 
@@ -38,14 +44,14 @@ def test_the_trained_lengths_are_learned_before_those_beyond():
 def test_a_machine_is_solved_after_a_row_and_held_or_not(
     evaluations, first, solved_at, held, collapsed
 ):
-    record = success.Record(trained_length=20, in_a_row=2)
+    record = success.Record(TRAINED, LIMITS, in_a_row=2)
     for step, errors in enumerate(evaluations):
         record.add(step, errors)
     assert record.first_solved_at_step == first
     assert record.solved_at_step == solved_at
     assert (record.held, record.collapsed) == (held, collapsed)
     assert record.solved == (evaluations[-1] == GOOD)
-    assert record.bit_errors == evaluations[-1]
+    assert record.errors == evaluations[-1]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ import pytest
 from test_updates import make
 from tiny import tiny_config
 
-from ntm_jax import evaluation, reports, runs, success, training
+from ntm_jax import evaluation, runs, success, training
 from ntm_jax.checkpoints import Checkpoints
+from ntm_jax.tasks.base import label
+from ntm_jax.trained import load_run
 
 pytestmark = pytest.mark.usefixtures("optax_promotion")
 
@@ -76,7 +78,7 @@ def test_a_run_leaves_what_it_promises(whole):
 def test_evaluation_of_the_run_is_what_training_measured(whole):
     workdir, summary = whole
     config = runs.load_config(workdir)
-    trained = reports.load_run(workdir)
+    trained = load_run(workdir)
     results = evaluation.evaluate(
         trained.model,
         trained.params,
@@ -85,7 +87,7 @@ def test_evaluation_of_the_run_is_what_training_measured(whole):
         config.eval_sequences,
         seed=summary["step"],
     )
-    found = {str(r.length): r.bit_errors_per_sequence for r in results}
+    found = {label(r.size): r.bit_errors_per_sequence for r in results}
     assert found == summary["bit_errors_per_sequence"]
 
 
@@ -140,7 +142,7 @@ def test_another_config_in_the_folder_is_refused(whole):
 
 @pytest.mark.parametrize(("wanted", "step"), [(1, 0), (2, 4)])
 def test_it_stops_once_solved_for_as_long_as_wanted(tmp_path, monkeypatch, wanted, step):
-    monkeypatch.setattr(success, "is_solved", lambda errors, length: True)
+    monkeypatch.setattr(success, "is_solved", lambda *_: True)
     config = tiny_config()
     config.solved_in_a_row = wanted
     summary = training.train(config, tmp_path)
@@ -150,7 +152,7 @@ def test_it_stops_once_solved_for_as_long_as_wanted(tmp_path, monkeypatch, wante
 
 
 def test_it_trains_on_after_it_is_solved_for_as_long_as_wanted(tmp_path, monkeypatch):
-    monkeypatch.setattr(success, "is_solved", lambda errors, length: True)
+    monkeypatch.setattr(success, "is_solved", lambda *_: True)
     config = tiny_config()
     config.solved_in_a_row, config.updates_after_solved = 1, 4
     summary = training.train(config, tmp_path / "four")

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntm_jax import models
+from ntm_jax import baselines, models
 from ntm_jax.cell import NTMCell
 from ntm_jax.controllers import LSTM, FeedForward
 from ntm_jax.models import NTM
@@ -35,7 +35,8 @@ class Twice(nn.RNNCellBase):
 MODELS = {
     "feed-forward": NTM(CELL.clone(controller=FeedForward((7,), dropout_rate=0.5)), remat=True),
     "lstm": NTM(CELL.clone(controller=LSTM(7)), learn=models.LEARNABLE),
-    "table 3": models.skip_lstm(4, hidden_size=5),
+    "table 3": baselines.skip_lstm(4, hidden_size=5),
+    "transformer": baselines.Transformer(4, width=8, num_layers=1, num_heads=2),
     "a layer twice": models.Recurrent(Twice()),
     "a scan that knows nothing of it": nn.RNN(nn.LSTMCell(4)),
     "no dense layer in the scan": models.Recurrent(nn.OptimizedLSTMCell(5), 4),

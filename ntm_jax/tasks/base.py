@@ -1,10 +1,16 @@
-"""What every task hands out."""
+"""What every task is: a source of examples, of which an evaluation can choose the size."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
-__all__ = ["Batch"]
+from ntm_jax.success import Limits
+
+__all__ = ["Batch", "Size", "Task", "describe", "label", "size_of"]
+
+Size = tuple[int, ...]
 
 
 class Batch(NamedTuple):
@@ -19,3 +25,110 @@ class Batch(NamedTuple):
     inputs: jax.Array
     targets: jax.Array
     mask: jax.Array
+
+
+class Task:
+    """A task, whose subclasses are frozen dataclasses: their fields are its settings.
+
+    The size of an example is a number for each of the task's axes, such as its length. Sampling
+    runs inside jit, and training sees all sizes padded to the same number of steps.
+
+    Attributes:
+      axes: the names of what makes a size, each with the numbers that are evaluated by default.
+      limits: what counts as solved.
+      judged_by: the field of `evaluation.Result` that the limits are for.
+      unscored_weight: weight in the loss of a step that the mask leaves out.
+    """
+
+    axes: ClassVar[Mapping[str, tuple[int, ...]]]
+    limits: ClassVar[Limits] = Limits()
+    judged_by: ClassVar[str] = "bit_errors_per_sequence"
+    unscored_weight: float = 0.0
+
+    @property
+    def input_features(self) -> int:
+        """I."""
+        raise NotImplementedError
+
+    @property
+    def output_features(self) -> int:
+        """O."""
+        raise NotImplementedError
+
+    @property
+    def trained_size(self) -> Size:
+        """The largest number on each axis that training sees."""
+        raise NotImplementedError
+
+    @property
+    def smallest_size(self) -> Size:
+        """The smallest number on each axis that there is."""
+        return (1,) * len(self.axes)
+
+    def check_size(self, *size: int) -> None:
+        """Refuses a size that there is not.
+
+        Raises:
+          ValueError: a number is too small; the message names its axis.
+        """
+        for axis, number, least in zip(self.axes, size, self.smallest_size, strict=True):
+            if number < least:
+                raise ValueError(f"{axis}: expected at least {least}, got {number}")
+
+    def min_slots(self, *size: int) -> int:
+        """Slots that a machine needs to hold what it is shown in an example of this size."""
+        raise NotImplementedError
+
+    def sample(self, key: jax.Array, batch_size: int) -> Batch:
+        """Examples to train on, of random sizes.
+
+        Args:
+          key: a JAX random key.
+          batch_size: B.
+
+        Returns:
+          A batch, padded to the steps of the trained size.
+        """
+        raise NotImplementedError
+
+    def sample_at(self, key: jax.Array, batch_size: int, *size: int) -> Batch:
+        """Examples all of one size, with no padding.
+
+        Args:
+          key: a JAX random key.
+          batch_size: B.
+          *size: a number for each axis.
+
+        Returns:
+          A batch.
+
+        Raises:
+          ValueError: a size that there is not.
+        """
+        raise NotImplementedError
+
+    def optimal_bits(self, batch: Batch) -> jax.Array:
+        """Cross-entropy that the best predictor pays for each example.
+
+        Args:
+          batch: of this task.
+
+        Returns:
+          Bits, [B]; 0 where what is shown decides the answer.
+        """
+        return jnp.zeros(len(batch.inputs))
+
+
+def label(size: Size) -> str:
+    """A size as the files of a run name it, such as "10" or "10x20"."""
+    return "x".join(map(str, size))
+
+
+def size_of(label: str) -> Size:
+    """The size with this label."""
+    return tuple(map(int, label.split("x")))
+
+
+def describe(task: Task, size: Size) -> str:
+    """A size in words, such as "length 10, repeats 20"."""
+    return ", ".join(f"{axis} {number}" for axis, number in zip(task.axes, size, strict=True))

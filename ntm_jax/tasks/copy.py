@@ -17,11 +17,12 @@ off the answer 0.01 of the weight.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.tasks.base import Batch
+from ntm_jax.tasks.base import Batch, Size, Task
 
 __all__ = ["FORMATS", "Copy"]
 
@@ -29,7 +30,7 @@ FORMATS = ("default", "ntm_keras")
 
 
 @dataclasses.dataclass(frozen=True)
-class Copy:
+class Copy(Task):
     """Copy sequences of random bits.
 
     Attributes:
@@ -41,6 +42,8 @@ class Copy:
     Raises:
       ValueError: a value out of its range.
     """
+
+    axes: ClassVar = {"length": (10, 20, 40, 80, 120)}
 
     min_length: int = 1
     max_length: int = 20
@@ -73,34 +76,26 @@ class Copy:
         """Weight in the loss of a step that the mask leaves out."""
         return 0.01 if self.format == "ntm_keras" else 0.0
 
+    @property
+    def trained_size(self) -> Size:
+        """The longest sequence."""
+        return (self.max_length,)
+
     def min_slots(self, length: int) -> int:
-        """Slots that a machine needs to hold a sequence of this length, one vector a slot."""
+        """A slot for each vector."""
         return length
 
     def sample(self, key: jax.Array, batch_size: int) -> Batch:
-        """Sequences of random length, all padded to the same number of steps.
-
-        Args:
-          key: a JAX random key.
-          batch_size: B.
-
-        Returns:
-          A batch of 2 max_length + 1 steps (one more in format "ntm_keras").
-        """
+        """Sequences of random length; 2 max_length + 1 steps, one more in format "ntm_keras"."""
         length_key, bits_key = jax.random.split(key)
         lengths = jax.random.randint(
             length_key, (batch_size,), self.min_length, self.max_length + 1
         )
         return self._batch(bits_key, lengths, self.max_length)
 
-    def sample_length(self, key: jax.Array, batch_size: int, length: int) -> Batch:
-        """Sequences all of one length, with no padding.
-
-        Raises:
-          ValueError: a length below 1.
-        """
-        if length < 1:
-            raise ValueError(f"length: expected at least 1, got {length}")
+    def sample_at(self, key: jax.Array, batch_size: int, length: int) -> Batch:
+        """Sequences all of one length, at least 1."""
+        self.check_size(length)
         return self._batch(key, jnp.full((batch_size,), length), length)
 
     def _batch(self, key: jax.Array, lengths: jax.Array, max_length: int) -> Batch:
