@@ -6,7 +6,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from ntm_jax import evaluation, parallel, pretrained, reports, runs
+from ntm_jax import compilation, evaluation, parallel, pretrained, reports, runs
 from ntm_jax.checkpoints import CheckpointError
 from ntm_jax.config import ConfigError, eval_name, eval_sizes, plural
 from ntm_jax.tasks import TASKS
@@ -36,6 +36,7 @@ def main(argv: list[str]) -> None:
         sys.exit(f"eval.py: expected flags alone, got {' '.join(argv[1:])}")
     numbers = {axis: _numbers(axis, f.value) for axis, f in _AXES.items() if f.value is not None}
     logging.set_verbosity(logging.WARNING)
+    compilation.use_cache()
     parallel.use_all_cores()
     try:
         trained = _load()

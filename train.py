@@ -6,7 +6,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from ntm_jax import parallel
+from ntm_jax import compilation, parallel
 from ntm_jax.checkpoints import CheckpointError
 from ntm_jax.config import ConfigError, flat, unknown_setting
 from ntm_jax.runs import RunError
@@ -41,6 +41,7 @@ def main(argv: list[str]) -> None:
     name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
     # What orbax logs as an error it raises too.
     logging.set_verbosity(logging.FATAL)
+    compilation.use_cache()
     parallel.use_all_cores()
     try:
         summary = train(_CONFIG.value, Path(_WORKDIR.value or f"runs/{name}"))

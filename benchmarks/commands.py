@@ -48,7 +48,8 @@ def train(config: str, overrides: dict[str, Any], workdir: Path) -> str:
       The command, without the folder.
     """
     words = [f"--config={config}", *(f"--config.{key}={value}" for key, value in overrides.items())]
-    _run("train.py", *words, f"--workdir={workdir}")
+    # Without what was compiled before: the seconds are those of a first time.
+    _run("train.py", *words, f"--workdir={workdir}", JAX_ENABLE_COMPILATION_CACHE="false")
     return " ".join(["python", "train.py", *words])
 
 
@@ -87,5 +88,6 @@ def write(path: Path, document: dict[str, Any]) -> None:
     runs.write_json(path, document)
 
 
-def _run(script: str, *words: str) -> None:
-    subprocess.run([sys.executable, script, *words], check=True, cwd=ROOT)
+def _run(script: str, *words: str, **settings: str) -> None:
+    environment = {**os.environ, **settings}
+    subprocess.run([sys.executable, script, *words], check=True, cwd=ROOT, env=environment)
