@@ -77,6 +77,7 @@ _MODELS = {
         output_from_reads=True,
         dtype="float32",
         remat=True,
+        segment=0,  # steps; about the root of a long sequence trains it in little memory
     ),
     "skip_lstm": dict(hidden_size=256, num_layers=3),
     "gru": dict(hidden_size=256, num_layers=3),
@@ -182,6 +183,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "model.num_read_heads": _POSITIVE,
     "model.num_write_heads": _POSITIVE,
     "model.max_shift": _COUNT,
+    "model.segment": _COUNT,
     "model.memory_start": (
         "one of ('marked', 'constant', 'random', 'learned')",
         lambda value: value in ("marked", "constant", "random", "learned"),

@@ -5,7 +5,7 @@
 B is the batch, T the time steps, I and O the input and output features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -37,6 +37,8 @@ class Recurrent(nn.Module):
       unroll: steps of the scan in one iteration of its loop.
       remat: recompute each step in the backward pass in place of storing what it needs. Slower
         on paper, faster where memory traffic is the limit.
+      segment: if positive, the backward pass keeps the carry only every so many steps, and computes
+        what lies between once more; about the square root of T keeps the least. 0 keeps all.
     """
 
     cell: nn.RNNCellBase
@@ -44,6 +46,7 @@ class Recurrent(nn.Module):
     learn_carry: bool = False
     unroll: int = 1
     remat: bool = False
+    segment: int = 0
 
     @nn.compact
     def __call__(
@@ -91,9 +94,18 @@ class Recurrent(nn.Module):
 
         if self.remat:
             step = nn.remat(step, prevent_cse=False)
-        time_axis = inputs.ndim - 2
-        scan = nn.scan(
-            step,
+        steps = self._scan(step, inputs.ndim - 2)
+        if self.segment:
+            carry, outputs = self._segments(steps, carry, inputs, mask)
+        else:
+            carry, outputs = steps(self.cell, carry, (inputs, mask))
+        if self.features is not None:
+            outputs = nn.Dense(self.features, name="output")(outputs)
+        return (carry, outputs) if return_carry else outputs
+
+    def _scan(self, function: Callable[..., Any], time_axis: int) -> Callable[..., Any]:
+        return nn.scan(
+            function,
             variable_broadcast="params",
             variable_axes={"trace": time_axis, weight_gradients.COLLECTIONS: 0},
             split_rngs={"params": False, "dropout": True},
@@ -101,10 +113,31 @@ class Recurrent(nn.Module):
             out_axes=time_axis,
             unroll=self.unroll,
         )
-        carry, outputs = scan(self.cell, carry, (inputs, mask))
-        if self.features is not None:
-            outputs = nn.Dense(self.features, name="output")(outputs)
-        return (carry, outputs) if return_carry else outputs
+
+    def _segments(
+        self, steps: Callable[..., Any], carry: Any, inputs: jax.Array, mask: jax.Array | None
+    ) -> tuple[Any, jax.Array]:
+        """A scan over segments of a scan over steps; masked ones fill the last segment."""
+        time_axis, num_steps = inputs.ndim - 2, inputs.shape[-2]
+        missing = -num_steps % self.segment
+        if missing:
+            mask = jnp.ones(inputs.shape[:-1], bool) if mask is None else mask
+            inputs, mask = (
+                jnp.pad(
+                    array, [(0, missing if axis == time_axis else 0) for axis in range(array.ndim)]
+                )
+                for array in (inputs, mask)
+            )
+        seen = jax.tree.map(
+            lambda array: array.reshape(
+                *array.shape[:time_axis], -1, self.segment, *array.shape[time_axis + 1 :]
+            ),
+            (inputs, mask),
+        )
+        segments = self._scan(nn.remat(steps, prevent_cse=False), time_axis)
+        carry, outputs = segments(self.cell, carry, seen)
+        outputs = outputs.reshape(*inputs.shape[:-1], -1)
+        return carry, outputs[..., :num_steps, :]
 
     def start(self, input_shape: tuple[int, ...]) -> Any:
         """The carry before the first step, for inputs of one step, [..., I]."""
@@ -196,7 +229,8 @@ def trace(
       The outputs, and a `Step` whose leaves have a time axis behind the batch axes. Masked steps
       show what the heads would have done.
     """
-    outputs, recorded = model.apply({"params": params}, inputs, mask, mutable=["trace"])
+    whole = model.clone(segment=0)  # nothing to keep small: there is no backward pass
+    outputs, recorded = whole.apply({"params": params}, inputs, mask, mutable=["trace"])
     return outputs, recorded["trace"]["cell"]["step"]
 
 

@@ -474,6 +474,47 @@ def test_bfloat16_goes_through_the_scan_with_the_memory_in_float32():
     np.testing.assert_allclose(outputs.astype(jnp.float32), want, atol=0.3)
 
 
+# Segments, for long sequences.
+
+
+@pytest.mark.parametrize("segment", [1, 2, 3, STEPS, STEPS + 2])
+@pytest.mark.parametrize("masked", [False, True])
+def test_segments_change_neither_the_outputs_nor_the_gradients(segment, masked):
+    mask = jnp.arange(STEPS) < jnp.array([[STEPS], [2]]) if masked else None
+
+    def loss(params, inputs, model):
+        carry, outputs = model.apply({"params": params}, inputs, mask, return_carry=True)
+        return jnp.sum(outputs**2) + jnp.sum(carry.memory**2), (carry, outputs)
+
+    def run(segment):
+        model = NTM(_cell(), segment=segment, remat=True)
+        gradient = jax.grad(loss, (0, 1), has_aux=True)
+        return jax.jit(gradient, static_argnums=2)(_params(), _inputs(), model)
+
+    _assert_close(run(segment), run(0))
+
+
+def test_segments_keep_less_for_the_backward_pass():
+    steps = 400
+    inputs = _inputs(steps, INPUTS)
+
+    def kept(segment):
+        model = NTM(_cell(num_slots=200), segment=segment, remat=True)
+        loss = jax.jit(jax.grad(lambda p, x: jnp.sum(model.apply({"params": p}, x) ** 2)))
+        return loss.lower(_params(), inputs).compile().memory_analysis().temp_size_in_bytes
+
+    memory = 4 * 200 * WIDTH  # of one step
+    assert kept(0) > steps * memory
+    # Forty steps in place of four hundred, and what does not depend on their number.
+    assert kept(20) < kept(0) / 4
+
+
+def test_segments_leave_the_trace_as_it_is():
+    model = NTM(_cell())
+    whole, split = (models.trace(m, _params(), _inputs()) for m in (model, model.clone(segment=2)))
+    jax.tree.map(np.testing.assert_array_equal, whole, split)
+
+
 # Any other cell.
 
 

@@ -35,6 +35,7 @@ class Twice(nn.RNNCellBase):
 MODELS = {
     "feed-forward": NTM(CELL.clone(controller=FeedForward((7,), dropout_rate=0.5)), remat=True),
     "lstm": NTM(CELL.clone(controller=LSTM(7)), learn=models.LEARNABLE),
+    "segments": NTM(CELL.clone(controller=LSTM(7)), remat=True, segment=2),
     "table 3": baselines.skip_lstm(4, hidden_size=5),
     "transformer": baselines.Transformer(4, width=8, num_layers=1, num_heads=2),
     "a layer twice": models.Recurrent(Twice()),
