@@ -264,14 +264,20 @@ def flat(config: ConfigDict) -> dict[str, Any]:
 
 
 def from_dict(values: dict[str, Any]) -> ConfigDict:
-    """The config that `to_dict` and JSON made into these values: JSON has no tuples."""
+    """The config that `to_dict` and JSON made into these values: JSON has no tuples.
+
+    A setting that came later than the values gets that by which they were trained.
+    """
 
     def tuples(value: Any) -> Any:
         if isinstance(value, dict):
             return {name: tuples(inner) for name, inner in value.items()}
         return tuple(tuples(inner) for inner in value) if isinstance(value, list) else value
 
-    return ConfigDict(tuples(values))
+    config = ConfigDict(tuples(values))
+    if config.get("model", {}).get("name") == "ntm" and "segment" not in config.model:
+        config.model.segment = 0
+    return config
 
 
 def unknown_setting(name: str, config: ConfigDict) -> str:

@@ -51,3 +51,9 @@ def test_a_name_too_many_or_too_few_is_named():
     del config.clip_norm
     with pytest.raises(configs.ConfigError, match="clip_norm: expected a value such as 1.0"):
         configs.validate(config)
+
+
+def test_a_config_of_an_older_version_is_filled_with_what_it_was_trained_by():
+    stored = settings().to_dict()
+    del stored["model"]["segment"]
+    assert configs.from_dict(stored) == settings(**{"model.segment": 0})
