@@ -18,6 +18,7 @@ __all__ = [
     "interpolate",
     "sharpen",
     "shift",
+    "similarity_weights",
 ]
 
 # Lengths below this count as zero, so that a zero vector is similar to nothing and its gradient
@@ -82,8 +83,27 @@ def content_weights(memory: jax.Array, key: jax.Array, strength: jax.Array) -> j
     Raises:
       AssertionError: a shape does not fit.
     """
-    chex.assert_rank(strength, 0)
-    return jax.nn.softmax(strength * cosine_similarity(key, memory))
+    return similarity_weights(cosine_similarity(key, memory), strength)
+
+
+def similarity_weights(
+    similarity: jax.Array, strength: jax.Array, slots: jax.Array | None = None
+) -> jax.Array:
+    """Weighting by similarities that are known: equation 5.
+
+    Args:
+      similarity: K[k, M(i)] of every slot, [N].
+      strength: beta, scalar, at least 0.
+      slots: [N], false for padding, which has no weight; None if there is none.
+
+    Returns:
+      The weighting, [N].
+
+    Raises:
+      AssertionError: a shape does not fit.
+    """
+    chex.assert_rank([similarity, strength], [1, 0])
+    return jax.nn.softmax(strength * similarity, where=slots)
 
 
 def interpolate(content: jax.Array, previous: jax.Array, gate: jax.Array) -> jax.Array:
@@ -132,7 +152,7 @@ def shift(weights: jax.Array, shift_weights: jax.Array) -> jax.Array:
     return shift_weights @ jnp.stack([jnp.roll(weights, offset) for offset in offsets])
 
 
-def sharpen(weights: jax.Array, sharpness: jax.Array) -> jax.Array:
+def sharpen(weights: jax.Array, sharpness: jax.Array, slots: jax.Array | None = None) -> jax.Array:
     """The weighting raised to a power and normalised.
 
     Equation 9: w(i) = w~(i)^gamma / sum_j w~(j)^gamma, computed as a softmax of gamma log w~, which
@@ -141,6 +161,7 @@ def sharpen(weights: jax.Array, sharpness: jax.Array) -> jax.Array:
     Args:
       weights: w~, [N], non-negative.
       sharpness: gamma, scalar, at least 1.
+      slots: [N], false for padding, which has no weight; None if there is none.
 
     Returns:
       The weighting, [N].
@@ -149,7 +170,8 @@ def sharpen(weights: jax.Array, sharpness: jax.Array) -> jax.Array:
       AssertionError: a shape does not fit.
     """
     chex.assert_rank([weights, sharpness], [1, 0])
-    return jax.nn.softmax(sharpness * jnp.log(jnp.maximum(weights, _MIN_WEIGHT)))
+    logits = sharpness * jnp.log(jnp.maximum(weights, _MIN_WEIGHT))
+    return jax.nn.softmax(logits, where=slots)
 
 
 def address(memory: jax.Array, previous: jax.Array, parameters: AddressParameters) -> jax.Array:

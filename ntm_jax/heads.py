@@ -13,7 +13,16 @@ import numpy as np
 
 from ntm_jax.addressing import AddressParameters
 
-__all__ = ["Interface", "interface_bias", "interface_size", "is_vector", "split_interface"]
+__all__ = [
+    "Interface",
+    "address_in_range",
+    "erase_in_range",
+    "interface_bias",
+    "interface_size",
+    "is_vector",
+    "split_interface",
+    "split_raw",
+]
 
 
 class Interface(NamedTuple):
@@ -58,6 +67,19 @@ def split_interface(
     Raises:
       ValueError: `raw` has another length than the sizes need.
     """
+    parts = split_raw(raw, num_read_heads, num_write_heads, slot_width, max_shift)
+    return Interface(
+        read=address_in_range(parts.read),
+        write=address_in_range(parts.write),
+        erase=erase_in_range(parts.erase),
+        add=parts.add,
+    )
+
+
+def split_raw(
+    raw: jax.Array, num_read_heads: int, num_write_heads: int, slot_width: int, max_shift: int
+) -> Interface:
+    """`split_interface` without the ranges: the raw numbers under the names of their parts."""
     expected = interface_size(num_read_heads, num_write_heads, slot_width, max_shift)
     if raw.shape[-1] != expected:
         raise ValueError(f"raw: expected {expected} interface values, got {raw.shape[-1]}")
@@ -75,9 +97,25 @@ def split_interface(
     return Interface(
         read=_address_parameters(read, slot_width),
         write=_address_parameters(write, slot_width),
-        erase=jax.nn.sigmoid(erase),
+        erase=erase,
         add=add,
     )
+
+
+def address_in_range(raw: AddressParameters) -> AddressParameters:
+    """Raw address parameters brought into their ranges (section 3.3)."""
+    return AddressParameters(
+        key=raw.key,
+        strength=jax.nn.softplus(raw.strength),
+        gate=jax.nn.sigmoid(raw.gate),
+        shift=jax.nn.softmax(raw.shift),
+        sharpness=1.0 + jax.nn.softplus(raw.sharpness),
+    )
+
+
+def erase_in_range(raw: jax.Array) -> jax.Array:
+    """Raw erase vectors brought into (0, 1) (section 3.2)."""
+    return jax.nn.sigmoid(raw)
 
 
 def interface_bias(
@@ -138,8 +176,8 @@ def _address_parameters(raw: jax.Array, slot_width: int) -> AddressParameters:
     )
     return AddressParameters(
         key=key,
-        strength=jax.nn.softplus(strength[..., 0]),
-        gate=jax.nn.sigmoid(gate[..., 0]),
-        shift=jax.nn.softmax(shift),
-        sharpness=1.0 + jax.nn.softplus(sharpness[..., 0]),
+        strength=strength[..., 0],
+        gate=gate[..., 0],
+        shift=shift,
+        sharpness=sharpness[..., 0],
     )
