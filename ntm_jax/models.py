@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ntm_jax import weight_gradients
+from ntm_jax import fused, weight_gradients
 from ntm_jax.cell import NTMState, Step
 
 __all__ = [
@@ -81,6 +81,13 @@ class Recurrent(nn.Module):
         start = self.start((*inputs.shape[:-2], inputs.shape[-1]))
         if carry is None:
             carry = start
+        carry, outputs = self.run(carry, inputs, mask)
+        if self.features is not None:
+            outputs = nn.Dense(self.features, name="output")(outputs)
+        return (carry, outputs) if return_carry else outputs
+
+    def run(self, carry: Any, inputs: jax.Array, mask: jax.Array | None) -> tuple[Any, jax.Array]:
+        """The cell's steps, by a scan: from the first carry to the last one and the outputs."""
 
         def step(cell: nn.RNNCellBase, carry: Any, seen: tuple) -> tuple[Any, jax.Array]:
             inputs, mask = seen
@@ -96,12 +103,8 @@ class Recurrent(nn.Module):
             step = nn.remat(step, prevent_cse=False)
         steps = self._scan(step, inputs.ndim - 2)
         if self.segment:
-            carry, outputs = self._segments(steps, carry, inputs, mask)
-        else:
-            carry, outputs = steps(self.cell, carry, (inputs, mask))
-        if self.features is not None:
-            outputs = nn.Dense(self.features, name="output")(outputs)
-        return (carry, outputs) if return_carry else outputs
+            return self._segments(steps, carry, inputs, mask)
+        return steps(self.cell, carry, (inputs, mask))
 
     def _scan(self, function: Callable[..., Any], time_axis: int) -> Callable[..., Any]:
         return nn.scan(
@@ -165,9 +168,41 @@ class NTM(Recurrent):
         "weights"; the others start as the cell says. The shapes of a learned memory and learned
         weightings do depend on the number of slots; in a larger memory the further slots start as
         the cell's `memory_init` says and with weight zero.
+      implementation: of the sequence: "xla", a scan; "fused", one kernel launch on a GPU (`fused`),
+        for the machines that it is written for; "auto", the kernel where it can be and the scan
+        elsewhere, with a line in the log that says why. On a CPU "fused" is interpreted: slow, and
+        for tests alone. `unroll`, `remat` and `segment` are of the scan.
+
+    Raises:
+      ValueError: an implementation that there is not.
     """
 
     learn: Sequence[str] = ()
+    implementation: str = "xla"
+
+    def __post_init__(self) -> None:
+        """Checks the implementation's name."""
+        super().__post_init__()
+        if self.implementation not in fused.IMPLEMENTATIONS:
+            raise ValueError(
+                f"implementation: expected one of {fused.IMPLEMENTATIONS}, "
+                f"got {self.implementation!r}"
+            )
+
+    def run(
+        self, carry: NTMState, inputs: jax.Array, mask: jax.Array | None
+    ) -> tuple[NTMState, jax.Array]:
+        """The machine's steps, in one kernel launch where that is asked for and can be.
+
+        Raises:
+          ValueError: "fused" is asked for, and cannot be.
+        """
+        if self.implementation == "xla" or self.is_initializing():
+            return super().run(carry, inputs, mask)
+        recorded = self.is_mutable_collection("trace")
+        if fused.fits(self.implementation, self.cell, carry, inputs, mask, recorded):
+            return fused.run(self.cell, self.cell.variables["params"], carry, inputs)
+        return super().run(carry, inputs, mask)
 
     def start(self, input_shape: tuple[int, ...]) -> NTMState:
         """The state before the first step, for inputs of one step, [..., I]."""
