@@ -16,7 +16,7 @@ from benchmarks.commands import RESULTS, ROOT
 from ntm_jax import success
 from ntm_jax.tasks.copy import Copy
 
-_DOCUMENTS = ("README.md", "RESULTS.md")
+_DOCUMENTS = ("README.md", "RESULTS.md", "docs/fused.md")
 # Seeds that the settings were chosen with, from 0 on.
 _TRIED = {"copy_ntm": 10, "copy_ntm_lstm": 10, "copy_ntm_keras": 20}
 _CONFIGS = (
@@ -230,8 +230,34 @@ def ensemble_cost() -> str:
     return "\n".join([*lines, f"| ratio | {document['ratio']:.2f} | |"])
 
 
+def fused() -> str:
+    """What the fused kernels take of a GPU, as benchmarks/fused_compile.py was told."""
+    document = _read("fused_compile")
+    if document is None:
+        return "not compiled"
+    lines = [
+        "| machine | kernel | threads | registers | spilled bytes | bytes of shared memory |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in document["kernels"]:
+        cells = (
+            row["machine"],
+            row["kernel"],
+            *(row[key] for key in ("threads", "registers", "spilled_bytes", "shared_bytes")),
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    scan = document["scan_launches"]
+    lines += [
+        "",
+        f"The scan of [{scan['config']}](../configs/{scan['config']}.py) launches, in every time "
+        f"step, {scan['forward']} kernels and copies forward and {scan['backward']} backward.",
+    ]
+    return "\n".join(lines)
+
+
 _TABLES = {
     "ensemble_cost": ensemble_cost,
+    "fused": fused,
     "generalisation": generalisation,
     "learning": learning,
     "seconds": seconds,

@@ -148,7 +148,13 @@ def _ntm(fields: ConfigDict, features: int, num_slots: int) -> models.NTM:
         },
     )
     learn = [part for part in models.LEARNABLE if fields[f"{part}_start"] == "learned"]
-    return models.NTM(cell, learn=tuple(learn), remat=fields.remat, segment=fields.segment)
+    return models.NTM(
+        cell,
+        learn=tuple(learn),
+        remat=fields.remat,
+        segment=fields.segment,
+        implementation=fields.implementation,
+    )
 
 
 def _stack(cells: Iterable[nn.RNNCellBase]) -> nn.RNNCellBase:

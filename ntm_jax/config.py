@@ -78,6 +78,7 @@ _MODELS = {
         dtype="float32",
         remat=True,
         segment=0,  # steps; about the root of a long sequence trains it in little memory
+        implementation="xla",  # of a sequence; "fused" and "auto": one kernel on a GPU (models.NTM)
     ),
     "skip_lstm": dict(hidden_size=256, num_layers=3),
     "gru": dict(hidden_size=256, num_layers=3),
@@ -86,8 +87,12 @@ _MODELS = {
     "dense": {},
 }
 
+# Settings of an NTM that came later than runs and machines that are kept, with what those did.
+_LATER = dict(train_slots=(), segment=0, implementation="xla")
+
 _ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
 _CONTROLLERS = ("feed_forward", "lstm", "gru")
+_IMPLEMENTATIONS = ("xla", "fused", "auto")
 _OPTIMIZERS = ("adam", "graves_rmsprop")
 
 
@@ -200,6 +205,10 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "one of ('float32', 'bfloat16')",
         lambda value: value in ("float32", "bfloat16"),
     ),
+    "model.implementation": (
+        f"one of {_IMPLEMENTATIONS}",
+        lambda value: value in _IMPLEMENTATIONS,
+    ),
 }
 
 
@@ -274,10 +283,10 @@ def from_dict(values: dict[str, Any]) -> ConfigDict:
             return {name: tuples(inner) for name, inner in value.items()}
         return tuple(tuples(inner) for inner in value) if isinstance(value, list) else value
 
-    config = ConfigDict(tuples(values))
-    if config.get("model", {}).get("name") == "ntm" and "segment" not in config.model:
-        config.model.segment = 0
-    return config
+    values = tuples(values)
+    if isinstance(values.get("model"), dict) and values["model"].get("name") == "ntm":
+        values["model"] = _LATER | values["model"]
+    return ConfigDict(values)
 
 
 def unknown_setting(name: str, config: ConfigDict) -> str:

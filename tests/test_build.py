@@ -48,6 +48,12 @@ def test_every_controller_and_start_trains(controller, start):
     assert bool(learned) == (start == "learned")
 
 
+def test_the_implementation_is_the_one_the_config_names():
+    for name in ("xla", "auto"):
+        model = build.make_model(settings(**{"model.implementation": name}))
+        assert model.implementation == name
+
+
 @pytest.mark.parametrize(
     ("start", "slots"),
     [("marked", [[0.5, 0.5], [0.0, 0.0], [0.0, 0.0]]), ("constant", [[0.5, 0.5]] * 3)],

@@ -34,6 +34,7 @@ def settings(**overrides):
         ("model.hidden_sizes", (0,), "model.hidden_sizes: expected whole numbers"),
         ("model.memory_start", "zero", "model.memory_start: expected one of"),
         ("model.dtype", "float16", "model.dtype: expected one of"),
+        ("model.implementation", "cuda", "model.implementation: expected one of ('xla', 'fused'"),
     ],
 )
 def test_a_bad_value_is_named_in_one_line(name, value, said):
@@ -55,5 +56,8 @@ def test_a_name_too_many_or_too_few_is_named():
 
 def test_a_config_of_an_older_version_is_filled_with_what_it_was_trained_by():
     stored = settings().to_dict()
-    del stored["model"]["segment"]
-    assert configs.from_dict(stored) == settings(**{"model.segment": 0})
+    for name in ("train_slots", "segment", "implementation"):
+        del stored["model"][name]
+    filled = configs.from_dict(stored)
+    configs.validate(filled)
+    assert filled == settings(**{"model.train_slots": ()})
