@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from jax.extend import core
 
-from ntm_jax import fused, fused_parts, heads, memory, models
+from ntm_jax import fused, heads, memory, models
 from ntm_jax.cell import NTMCell
 from ntm_jax.controllers import LSTM, FeedForward, Stack
+from ntm_jax.fused import parts, sequence
 from ntm_jax.models import NTM
 from ntm_jax.weight_gradients import deferred
 
@@ -177,7 +178,7 @@ def test_products_as_sums_are_the_products():
         (memory.erase, (slots, weights, vector)),
         (jnp.matmul, (slots, vector)),
     ):
-        summed = fused_parts.sums(function)
+        summed = parts.sums(function)
         assert "dot_general" not in str(jax.make_jaxpr(summed)(*args))
         _assert_close(summed(*args), function(*args))
 
@@ -246,7 +247,7 @@ def test_other_numbers_than_float32_are_refused():
 
 
 def test_auto_scans_where_there_is_no_gpu_and_says_so_once(caplog):
-    fused._say.cache_clear()
+    sequence._say.cache_clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             outputs = _shape(NTM(FITS, implementation="auto"), _inputs())

@@ -15,11 +15,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ntm_jax import fused_launch, heads
+from ntm_jax import heads
 from ntm_jax.cell import NTMCell, NTMState
 from ntm_jax.controllers import LSTM, FeedForward
-from ntm_jax.fused_arrays import Sizes, State, Steps, Weights, padded
-from ntm_jax.fused_parts import without_padding
+from ntm_jax.fused import launch
+from ntm_jax.fused.arrays import Sizes, State, Steps, Weights, padded
+from ntm_jax.fused.parts import without_padding
 
 __all__ = ["IMPLEMENTATIONS", "fits", "run"]
 
@@ -206,7 +207,7 @@ def _sequence(
     sizes: Sizes, before: jax.Array, weights: Weights, start: State
 ) -> tuple[jax.Array, jax.Array, State]:
     """Hidden features [B, T, H] and read vectors [B, T, R, M] of every step, and the last state."""
-    return _results(*fused_launch.forward(sizes, False, before, weights, start))
+    return _results(*launch.forward(sizes, False, before, weights, start))
 
 
 def _results(steps: Steps, states: State) -> tuple[jax.Array, jax.Array, State]:
@@ -216,13 +217,13 @@ def _results(steps: Steps, states: State) -> tuple[jax.Array, jax.Array, State]:
 def _sequence_forward(
     sizes: Sizes, before: jax.Array, weights: Weights, start: State
 ) -> tuple[Any, Any]:
-    steps, states = fused_launch.forward(sizes, True, before, weights, start)
+    steps, states = launch.forward(sizes, True, before, weights, start)
     return _results(steps, states), (weights, steps, states)
 
 
 def _sequence_backward(sizes: Sizes, residuals: Any, gradients: Any) -> tuple:
     weights, steps, states = residuals
-    of_gates, of_raw, of_start = fused_launch.backward(sizes, weights, steps, states, *gradients)
+    of_gates, of_raw, of_start = launch.backward(sizes, weights, steps, states, *gradients)
     of_raw = without_padding(sizes, of_raw)
     hidden = None
     if weights.hidden is not None:

@@ -1,4 +1,4 @@
-"""What goes into the kernels of `fused_kernels` and comes out of them.
+"""What goes into the kernels of `fused.kernels` and comes out of them.
 
 All sizes but T are powers of two, since Triton has no others, with zeros behind what exists: N
 slots, M numbers of a slot, H features, C numbers of a raw interface vector. K = R + W heads, the

@@ -1,6 +1,6 @@
-"""The kernels of `fused_kernels` launched over a batch, one program an example.
+"""The kernels of `fused.kernels` launched over a batch, one program an example.
 
-Letters are those of `fused_arrays`; B is the batch.
+Letters are those of `fused.arrays`; B is the batch.
 """
 
 import functools
@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
-from ntm_jax import fused_kernels
-from ntm_jax.fused_arrays import Sizes, State, Steps, Weights
+from ntm_jax.fused import kernels
+from ntm_jax.fused.arrays import Sizes, State, Steps, Weights
 
 __all__ = ["backward", "forward"]
 
@@ -42,7 +42,7 @@ def forward(
     states = jax.tree.map(lambda leaf: _floats(batch, num_steps + 1, *leaf.shape[1:]), start)
     if not record:
         states = states._replace(memory=_floats(batch, 1, *start.memory.shape[1:]))
-    kernel = functools.partial(fused_kernels.forward, sizes, record)
+    kernel = functools.partial(kernels.forward, sizes, record)
     return _call(kernel, sizes, start.memory.shape, (before, start), weights, (steps, states))
 
 
@@ -75,7 +75,7 @@ def backward(
     outputs = jax.tree.map(
         lambda leaf: _floats(*leaf.shape), (steps.gates, steps.raw, steps.gated, of_last)
     )
-    kernel = functools.partial(fused_kernels.backward, sizes)
+    kernel = functools.partial(kernels.backward, sizes)
     of_gates, of_raw, _, of_start = _call(
         kernel, sizes, of_last.memory.shape, given, weights, outputs
     )

@@ -1,4 +1,4 @@
-"""The parts of a step inside the kernels of `fused_kernels`; letters are those of `fused_arrays`.
+"""The parts of a step inside the kernels of `fused.kernels`; letters are those of `fused.arrays`.
 
 Every equation is the library's own function. Triton's products begin at 16x16, so that those of
 one example become sums (`sums`). It has no slices and no rolls of values, so that a vector is cut
@@ -17,7 +17,7 @@ from jax.extend import core
 
 from ntm_jax import addressing, controllers, heads, memory
 from ntm_jax.addressing import AddressParameters
-from ntm_jax.fused_arrays import Sizes, padded
+from ntm_jax.fused.arrays import Sizes, padded
 
 __all__ = [
     "barrier",

@@ -1,8 +1,8 @@
-"""The two kernels of `fused_launch`: one example's sequence, forward and backward.
+"""The two kernels of `fused.launch`: one example's sequence, forward and backward.
 
 The memory and the weightings are values of a loop over time: they stay in the registers of the
 program from the first step to the last. What a step computes is written out as it goes, for the
-backward pass, which reads it in reverse. Letters are those of `fused_arrays`.
+backward pass, which reads it in reverse. Letters are those of `fused.arrays`.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from ntm_jax import addressing, memory
-from ntm_jax import fused_parts as parts
 from ntm_jax.addressing import AddressParameters
-from ntm_jax.fused_arrays import Sizes, State, Steps, Weights
+from ntm_jax.fused import parts
+from ntm_jax.fused.arrays import Sizes, State, Steps, Weights
 from ntm_jax.heads import Interface
 
 __all__ = ["backward", "forward"]
@@ -23,7 +23,7 @@ __all__ = ["backward", "forward"]
 def forward(
     sizes: Sizes, record: bool, examples: tuple, weights: Weights, steps: Steps, states: State
 ) -> None:
-    """The sequence of one example; arguments are references, as in `fused_launch.forward`."""
+    """The sequence of one example; arguments are references, as in `fused.launch.forward`."""
     before, start = examples
 
     def address(
@@ -88,7 +88,7 @@ def backward(
     of_moved: Any,
     of_start: State,
 ) -> None:
-    """The steps in reverse, each again by `jax.vjp` of its parts; as in `fused_launch.backward`."""
+    """The steps in reverse, each again by `jax.vjp` of its parts; as in `fused.launch.backward`."""
     steps, states, of_hidden, of_reads, of_last = examples
     num_steps, num_gates, _ = steps.gates.shape
 
