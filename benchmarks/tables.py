@@ -1,4 +1,4 @@
-"""Writes the tables of the documents from the files that the benchmarks wrote.
+"""Writes the tables of the documents from the files that the benchmarks and studies wrote.
 
     python -m benchmarks.tables            # writes them
     python -m benchmarks.tables --check    # fails if a document has others
@@ -6,6 +6,7 @@
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
 """
 
+import functools
 import json
 import re
 import statistics
@@ -15,8 +16,9 @@ from typing import Any, NamedTuple
 from benchmarks.commands import RESULTS, ROOT
 from ntm_jax import success
 from ntm_jax.tasks.copy import Copy
+from studies.copy_start import settings as copy_start
 
-_DOCUMENTS = ("README.md", "RESULTS.md", "docs/fused.md")
+_DOCUMENTS = ("README.md", "RESULTS.md", "docs/fused.md", "studies/copy_start/README.md")
 # Seeds that the settings were chosen with, from 0 on.
 _TRIED = {"copy_ntm": 10, "copy_ntm_lstm": 10, "copy_ntm_keras": 20}
 _CONFIGS = (
@@ -263,6 +265,11 @@ _TABLES = {
     "seconds": seconds,
     "seeds": seeds,
     "speed": speed,
+    **{
+        f"{name}_{controller}": functools.partial(copy_start.table, controller, settings)
+        for controller in copy_start.CONFIGS
+        for name, settings in (("starts", copy_start.STARTS), ("factors", copy_start.FACTORS))
+    },
 }
 
 

@@ -6,7 +6,7 @@
 Every combination of the memory's start and the first weighting; then one setting at a time, changed
 from the default. Each is an ensemble of ten seeds, none of which a default was chosen on, trained
 by the commands that a user types. A setting that has its file in results/ is left out, and with
-`--runs` the run that was interrupted goes on. No results are stored yet.
+`--runs` the run that was interrupted goes on.
 """
 
 from pathlib import Path
