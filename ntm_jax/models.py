@@ -12,16 +12,19 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ntm_jax import fused, weight_gradients
+from ntm_jax import weight_gradients
 from ntm_jax.cell import NTMState, Step
 
 __all__ = [
+    "IMPLEMENTATIONS",
     "LEARNABLE",
     "NTM",
     "Recurrent",
     "num_params",
     "trace",
 ]
+
+IMPLEMENTATIONS = ("xla", "fused", "auto")
 
 # Parts of an NTM's initial state that can be parameters.
 LEARNABLE = ("controller", "memory", "weights")
@@ -183,10 +186,9 @@ class NTM(Recurrent):
     def __post_init__(self) -> None:
         """Checks the implementation's name."""
         super().__post_init__()
-        if self.implementation not in fused.IMPLEMENTATIONS:
+        if self.implementation not in IMPLEMENTATIONS:
             raise ValueError(
-                f"implementation: expected one of {fused.IMPLEMENTATIONS}, "
-                f"got {self.implementation!r}"
+                f"implementation: expected one of {IMPLEMENTATIONS}, got {self.implementation!r}"
             )
 
     def run(
@@ -199,6 +201,8 @@ class NTM(Recurrent):
         """
         if self.implementation == "xla" or self.is_initializing():
             return super().run(carry, inputs, mask)
+        from ntm_jax import fused  # Pallas: who imports the cell does not want it
+
         recorded = self.is_mutable_collection("trace")
         if fused.fits(self.implementation, self.cell, carry, inputs, mask, recorded):
             return fused.run(self.cell, self.cell.variables["params"], carry, inputs)

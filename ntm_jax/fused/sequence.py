@@ -22,9 +22,7 @@ from ntm_jax.fused import launch
 from ntm_jax.fused.arrays import Sizes, State, Steps, Weights, padded
 from ntm_jax.fused.parts import without_padding
 
-__all__ = ["IMPLEMENTATIONS", "fits", "run"]
-
-IMPLEMENTATIONS = ("xla", "fused", "auto")
+__all__ = ["fits", "run"]
 
 # The largest sizes, made powers of two, that were compiled: a memory of 64 of the 256 KB of a
 # multiprocessor's registers, and layers whose kernels go through the others.
