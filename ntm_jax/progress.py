@@ -1,13 +1,18 @@
 """What a run shows while it goes: lines, a bar on a terminal, TensorBoard."""
 
+import contextlib
+import socket
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import tensorboardX
 from rich import progress
 from rich.console import Console
 from rich.text import Text
+from tensorboardX import summary
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import RecordWriter
 
 __all__ = ["Progress"]
 
@@ -24,6 +29,9 @@ class Progress:
       workdir: the run folder.
       total: updates of the whole run.
       step: updates already behind it.
+
+    Raises:
+      OSError: here and in all methods, if the folder cannot be written to.
     """
 
     def __init__(self, workdir: Path, total: int, step: int) -> None:
@@ -38,9 +46,19 @@ class Progress:
             disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task("training", total=total, completed=step)
-        self._log = (workdir / "train.log").open("a")
-        # What a crashed run wrote beyond its last checkpoint is written again.
-        self._events = tensorboardX.SummaryWriter(str(workdir), purge_step=step + 1)
+        with contextlib.ExitStack() as open_files:
+            self._log = open_files.enter_context((workdir / "train.log").open("a"))
+            # Not its SummaryWriter: that writes in a thread, which a full disk ends, with a
+            # traceback, and then waits for ever.
+            name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
+            self._events = open_files.enter_context(
+                contextlib.closing(RecordWriter(str(workdir / name)))
+            )
+            self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+            # What a crashed run wrote beyond its last checkpoint is written again.
+            start = SessionLog(status=SessionLog.START)
+            self._write(Event(wall_time=time.time(), step=step + 1, session_log=start))
+            self._open_files = open_files.pop_all()
 
     def __enter__(self) -> "Progress":
         self._bar.start()
@@ -53,8 +71,7 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
-        self._log.close()
-        self._events.close()
+        self._open_files.close()
 
     def say(self, line: str) -> None:
         """Writes a line to the log and shows it."""
@@ -74,4 +91,12 @@ class Progress:
             if isinstance(value, dict):
                 self.scalars(step, f"{group}/{name}", value)
             elif value is not None:
-                self._events.add_scalar(f"{group}/{name}", float(value), step)
+                scalar = summary.scalar(f"{group}/{name}", float(value))
+                self._write(Event(wall_time=time.time(), step=step, summary=scalar))
+
+    def flush(self) -> None:
+        """Puts on the disk what TensorBoard shows: a checkpoint is not ahead of it."""
+        self._events.flush()
+
+    def _write(self, event: Event) -> None:
+        self._events.write(event.SerializeToString())

@@ -1,4 +1,7 @@
+import threading
+
 import pytest
+from process import files_no_larger_than
 
 from ntm_jax.progress import Progress
 
@@ -34,3 +37,20 @@ def test_an_error_passes_through_and_the_log_stays(tmp_path):
         progress.say("before")
         raise ZeroDivisionError
     assert (tmp_path / "train.log").read_text() == "before\n"
+
+
+def test_a_full_disk_is_an_error_where_it_is_written_to(tmp_path, capsys):
+    """Not a traceback in a thread, and a wait without an end."""
+    threads = threading.active_count()
+    with (
+        files_no_larger_than(1000),
+        pytest.raises(OSError, match="File too large"),
+        Progress(tmp_path, total=10, step=0) as progress,
+    ):
+        for step in range(100):
+            progress.scalars(step, "training", {"loss": 1.0})
+            assert threading.active_count() == threads
+        progress.flush()
+    assert capsys.readouterr() == ("", "")
+    (events,) = tmp_path.glob("events.out.tfevents.*")
+    assert 0 < events.stat().st_size <= 1000

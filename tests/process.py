@@ -1,0 +1,58 @@
+"""The scripts as processes."""
+
+import contextlib
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+# A process that starts, trains and saves as any other, and compiles next to nothing.
+DENSE = f"--config={ROOT / 'tests/tiny.py'}"
+
+# A disk that is full from so many bytes in a file on; and a root who may not write everywhere.
+_LIMITED = """
+import ctypes, os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, 2 * (int(sys.argv[1]),))
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
+ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
+
+
+@contextlib.contextmanager
+def files_no_larger_than(size):
+    """The same disk, for this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def start(cwd, script, *arguments, limit=None, **environment):
+    """A process on its way.
+
+    `limit` is of the bytes in a file, or resource.RLIM_INFINITY for no more than a common user's
+    rights. A variable of the environment that is None is taken out of it.
+    """
+    limited = [] if limit is None else ["-c", _LIMITED, str(limit)]
+    # 80 columns, as without a terminal, and nothing of JAX's own settings.
+    changed = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **environment}
+    return subprocess.Popen(
+        [sys.executable, *limited, ROOT / script, *arguments],
+        cwd=cwd,
+        env={name: value for name, value in changed.items() if value is not None},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def command(cwd, script, *arguments, **options):
+    """A process that has ended, with what it said."""
+    process = start(cwd, script, *arguments, **options)
+    out, err = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
