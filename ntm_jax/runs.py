@@ -1,6 +1,7 @@
 """The run folder: what a run writes, read back without guessing.
 
 config.json       the config, whole
+lock              held by the process that trains here
 metrics.jsonl     a line every log_every updates, and a line for each evaluation
 events.out.*      the same for TensorBoard
 train.log         what the terminal showed
@@ -8,29 +9,60 @@ checkpoints/      parameters, optimizer state and step
 summary.json      how it ended
 """
 
+import contextlib
+import fcntl
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config import flat, from_dict
+from ntm_jax.config import ConfigError, flat, from_dict, validate
 
 __all__ = [
     "RunError",
     "append_metrics",
+    "flush",
     "keep_metrics_until",
     "load_config",
+    "locked",
     "newest_run",
     "open_run",
     "read_metrics",
     "write_json",
+    "write_summary",
 ]
+
+# What a summary says of the means by which a run came where it did.
+_MEANS = ("seconds", "compile_seconds", "devices", "versions")
 
 
 class RunError(RuntimeError):
     """A run folder that is missing, or belongs to something else."""
+
+
+@contextlib.contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Makes the folder, and keeps other processes from training in it until it is left.
+
+    The lock ends with the process, however that ends.
+
+    Raises:
+      RunError: another process trains there.
+      OSError: the folder cannot be written to.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    with (workdir / "lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"{workdir}: expected a folder in which nothing trains, got one in which another "
+                "process does; wait for its end, or give another --workdir"
+            ) from None
+        yield
 
 
 def open_run(workdir: Path, config: ConfigDict) -> None:
@@ -68,7 +100,7 @@ def load_config(workdir: Path) -> ConfigDict:
     """The config that a run was made with.
 
     Raises:
-      RunError: no run folder, or its config.json is not one.
+      RunError: no run folder, or its config.json is not one that can be run.
     """
     path = Path(workdir) / "config.json"
     try:
@@ -76,10 +108,21 @@ def load_config(workdir: Path) -> ConfigDict:
     except FileNotFoundError:
         raise RunError(f"{workdir}: expected a run folder with a config.json, got none") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RunError(f"{path}: expected a config as JSON, got: {error}") from None
+        raise RunError(
+            f"{path}: expected a config as JSON, got: {error}; put it back, or remove the folder"
+        ) from None
     if not isinstance(values, dict):
         raise RunError(f"{path}: expected a config as JSON, got {type(values).__name__}")
-    return from_dict(values)
+    config = from_dict(values)
+    try:
+        _fill(config)
+        validate(config)
+    except ConfigError as error:
+        raise RunError(
+            f"{path}: {error}; a run of another version of ntm_jax is evaluated with that version, "
+            "or trained anew in another --workdir"
+        ) from None
+    return config
 
 
 def newest_run(root: Path = Path("runs")) -> Path:
@@ -118,10 +161,27 @@ def read_metrics(workdir: Path) -> list[dict[str, Any]]:
 
 
 def keep_metrics_until(workdir: Path, step: int) -> list[dict[str, Any]]:
-    """Removes the lines after `step`, which a resumed run writes again; returns the others."""
+    """Removes the lines after `step`, which a resumed run writes again; returns the others.
+
+    Raises:
+      RunError: lines up to `step` are missing.
+    """
+    path = workdir / "metrics.jsonl"
     kept = [line for line in read_metrics(workdir) if line["step"] <= step]
-    _replace(workdir / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
+    last = kept[-1]["step"] if kept else 0
+    if last < step:
+        raise RunError(
+            f"{path}: expected lines up to update {step}, as the checkpoint is, got none after "
+            f"{last}; put the file back, or train anew in another --workdir"
+        )
+    _replace(path, "".join(json.dumps(line) + "\n" for line in kept))
     return kept
+
+
+def flush(path: Path) -> None:
+    """Waits until what was written to the file is on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -129,9 +189,32 @@ def write_json(path: Path, value: Any) -> None:
     _replace(path, json.dumps(value, indent=2) + "\n")
 
 
+def write_summary(workdir: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    """Writes how a run ended, and returns it.
+
+    A run that was over already, and is started again, keeps what was said of its time and devices.
+    """
+    path = workdir / "summary.json"
+    with contextlib.suppress(KeyError, OSError, TypeError, ValueError):
+        stored = json.loads(path.read_text())
+        if all(stored[name] == value for name, value in summary.items() if name not in _MEANS):
+            return stored
+    write_json(path, summary)
+    return summary
+
+
+def _fill(config: ConfigDict) -> None:
+    """Gives settings that older runs do not have the value by which those were trained."""
+    if "clip_value" not in config:
+        config.clip_value = 0.0
+    if config.get("model", {}).get("name") == "ntm" and "train_slots" not in config.model:
+        config.model.train_slots = ()
+
+
 def _replace(path: Path, text: str) -> None:
     beside = path.with_name(path.name + ".tmp")
     beside.write_text(text)
+    flush(beside)
     os.replace(beside, path)
 
 
