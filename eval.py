@@ -40,6 +40,8 @@ def main(argv: list[str]) -> None:
     parallel.use_all_cores()
     try:
         trained = _load()
+        for remark in trained.remarks:
+            print(f"eval.py: {remark}", file=sys.stderr)
         model, task = trained.model, trained.task
         sizes = _sizes(trained, numbers)
         print(

@@ -1,43 +1,72 @@
-"""Checkpoints of a run: parameters, optimizer state and step, stored by orbax."""
+"""Checkpoints of a run: parameters, optimizer state and step, stored by orbax.
 
+checkpoints/<step>/state/            what orbax wrote
+checkpoints/<step>/checksums.json    SHA-256 of each file of it
+"""
+
+import hashlib
+import json
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-__all__ = ["CheckpointError", "Checkpoints"]
+from ntm_jax import runs
+
+__all__ = ["CheckpointError", "Checkpoints", "Restored"]
+
+_KEPT = 2
+_UNFINISHED = ".unfinished"
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that is missing, does not fit the model, or cannot be stored."""
+    """A checkpoint that is missing or damaged, does not fit the model, or cannot be stored."""
+
+
+class Restored(NamedTuple):
+    """A checkpoint, read.
+
+    Attributes:
+      step: updates behind it.
+      params: as NumPy arrays.
+      optimizer_state: likewise; None if it was not asked for.
+      remarks: lines for the user: of newer checkpoints that are damaged, of missing checksums.
+    """
+
+    step: int
+    params: Any
+    optimizer_state: Any
+    remarks: list[str]
 
 
 class Checkpoints:
     """The checkpoints in a run folder; the newest two are kept.
 
     A checkpoint is written beside the others and renamed when it is whole: a write that fails
-    leaves the older ones as they were.
+    leaves the older ones as they were. Its checksums are compared before anything of it is used, so
+    that a damaged one, by a power cut say, is told from a good one.
     """
 
     def __init__(self, workdir: Path) -> None:
         self.directory = (Path(workdir) / "checkpoints").absolute()
-        self._manager = ocp.CheckpointManager(
-            self.directory,
-            item_names=("params", "optimizer_state"),
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=2, enable_async_checkpointing=False, cleanup_tmp_directories=True
-            ),
-        )
+        self._checkpointer = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
 
-    def latest_step(self) -> int | None:
-        """Updates behind the newest checkpoint; None if there is none."""
-        return self._manager.latest_step()
+    def steps(self) -> list[int]:
+        """Updates behind each checkpoint, the newest last."""
+        names = (path.name for path in self.directory.glob("*"))
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def path(self, step: int) -> Path:
         """Where the checkpoint of this step lies."""
         return self.directory / str(step)
+
+    def last(self) -> str:
+        """Where the newest checkpoint lies, for a message."""
+        steps = self.steps()
+        return f"last good checkpoint: {self.path(steps[-1]) if steps else 'none yet'}"
 
     def save(self, step: int, params: Any, optimizer_state: Any) -> None:
         """Stores the state after `step` updates, unless it is there already.
@@ -45,25 +74,26 @@ class Checkpoints:
         Raises:
           CheckpointError: the disk is full or cannot be written to.
         """
-        if step in self._manager.all_steps():
+        if step in self.steps():
             return
+        unfinished = self.path(step).with_suffix(_UNFINISHED)
         # As NumPy arrays: what is stored does not depend on how many devices there were.
+        items = jax.device_get({"params": params, "optimizer_state": optimizer_state})
+        saved = {name: ocp.args.StandardSave(item) for name, item in items.items()}
         try:
-            self._manager.save(
-                step,
-                args=ocp.args.Composite(
-                    params=ocp.args.StandardSave(jax.device_get(params)),
-                    optimizer_state=ocp.args.StandardSave(jax.device_get(optimizer_state)),
-                ),
-            )
+            unfinished.mkdir(parents=True)
+            self._checkpointer.save(unfinished / "state", ocp.args.Composite(**saved))
+            runs.write_json(unfinished / "checksums.json", _checksums(unfinished / "state"))
+            unfinished.rename(self.path(step))
+            for old in self.steps()[:-_KEPT]:
+                shutil.rmtree(self.path(old))
         except (OSError, ValueError) as error:  # a full disk is a ValueError of tensorstore
-            last = self.latest_step()
             raise CheckpointError(
                 f"{self.path(step)}: expected to store a checkpoint, got: {str(error)[-100:]}; "
-                + (f"the last good one is {self.path(last)}" if last else "there is none before it")
+                f"{self.last()}"
             ) from error
 
-    def restore(self, step: int, params: Any, optimizer_state: Any = None) -> tuple[Any, Any]:
+    def restore(self, step: int, params: Any, optimizer_state: Any = None) -> Restored:
         """Loads the checkpoint of `step`.
 
         Args:
@@ -71,32 +101,87 @@ class Checkpoints:
           params: arrays or shapes of the same structure as what was stored.
           optimizer_state: likewise; None leaves it out.
 
-        Returns:
-          Parameters and optimizer state, as NumPy arrays.
-
         Raises:
-          CheckpointError: the checkpoint cannot be read or has other shapes.
+          CheckpointError: the checkpoint is damaged, or has other shapes.
         """
+        path = self.path(step)
+        state, remarks = path / "state", []
+        if state.exists():
+            _verify(path)
+        else:
+            state = path
+            remarks.append(f"{path}: without checksums, as of an older version; taken unchecked")
         wanted = {"params": params}
         if optimizer_state is not None:
             wanted["optimizer_state"] = optimizer_state
         like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), wanted)
+        items = {name: ocp.args.StandardRestore(item) for name, item in like.items()}
         try:
-            found = self._manager.restore(
-                step,
-                args=ocp.args.Composite(
-                    **{name: ocp.args.StandardRestore(item) for name, item in like.items()}
-                ),
-            )
+            found = dict(self._checkpointer.restore(state, ocp.args.Composite(**items)))
         except (KeyError, OSError, TypeError, ValueError) as error:
-            first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            said = (str(error).strip() or repr(error)).splitlines()[0]
             raise CheckpointError(
-                f"{self.path(step)}: expected a checkpoint that fits config.json, got: {first_line}"
+                f"{path}: expected a checkpoint that fits config.json, got: {said}"
             ) from error
-        for want, got in zip(jax.tree.leaves(like), jax.tree.leaves(dict(found)), strict=True):
+        for want, got in zip(jax.tree.leaves(like), jax.tree.leaves(found), strict=True):
             if want.shape != got.shape:
                 raise CheckpointError(
-                    f"{self.path(step)}: expected a checkpoint that fits config.json, got an array "
-                    f"of shape {got.shape} in place of {want.shape}"
+                    f"{path}: expected a checkpoint that fits config.json, got an array of shape "
+                    f"{got.shape} in place of {want.shape}"
                 )
-        return found["params"], found.get("optimizer_state")
+        return Restored(step, found["params"], found.get("optimizer_state"), remarks)
+
+    def restore_newest(self, params: Any, optimizer_state: Any = None) -> Restored | None:
+        """Loads the newest checkpoint that is good; None if there is none at all.
+
+        Args:
+          params: arrays or shapes of the same structure as what was stored.
+          optimizer_state: likewise; None leaves it out.
+
+        Raises:
+          CheckpointError: there are checkpoints, and all are damaged or have other shapes.
+        """
+        problems: list[str] = []
+        for step in reversed(self.steps()):
+            try:
+                found = self.restore(step, params, optimizer_state)
+            except CheckpointError as error:
+                problems.append(str(error))
+            else:
+                back = [f"{problem}; going back to {self.path(step)}" for problem in problems]
+                return found._replace(remarks=back + found.remarks)
+        if problems:
+            raise CheckpointError(
+                f"{problems[0]}; no other is good: put a copy back, or train anew in another folder"
+            )
+        return None
+
+    def remove_after(self, step: int) -> None:
+        """Removes newer checkpoints, and one that a process had not finished when it ended."""
+        for path in self.directory.glob("*"):
+            newer = path.name.isdecimal() and int(path.name) > step
+            if newer or path.suffix == _UNFINISHED:
+                shutil.rmtree(path)
+
+
+def _checksums(state: Path) -> dict[str, str]:
+    """Of each file, by its name."""
+    return {
+        str(path.relative_to(state)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(state.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _verify(path: Path) -> None:
+    """Raises an error that names a file of the checkpoint that is not as it was written."""
+    try:
+        expected, found = json.loads((path / "checksums.json").read_text()), {}
+        found = _checksums(path / "state")
+        names = sorted(expected.items() ^ found.items())
+    except (AttributeError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: expected a readable checkpoint, got: {error}") from error
+    if names:
+        raise CheckpointError(
+            f"{path}: expected files as their checksums say, got a damaged {names[0][0]}"
+        )

@@ -33,6 +33,7 @@ class Trained:
       task: what it was trained on.
       num_slots: slots of its memory, or None for a model without one.
       checkpoint: where the parameters came from.
+      remarks: lines for the user, of checkpoints that are not as they should be.
     """
 
     model: nn.Module
@@ -43,6 +44,7 @@ class Trained:
     task: Task
     num_slots: int | None
     checkpoint: Path
+    remarks: Sequence[str] = ()
 
     @property
     def params(self) -> Any:
@@ -69,38 +71,37 @@ def load_run(workdir: Path, num_slots: int | None = None, member: int | None = N
       member: the only one to take out of an ensemble, counted from 0; None takes all.
 
     Raises:
-      RunError: not a run folder.
-      ConfigError: the stored config cannot be run, there is no memory to enlarge, or no such
-        member.
-      CheckpointError: no checkpoint, or one that cannot be read.
+      RunError: not a run folder, or of a config that cannot be run.
+      ConfigError: there is no memory to enlarge, or no such member.
+      CheckpointError: there is no checkpoint, or none that is good.
     """
     config = runs.load_config(workdir)
-    configs.validate(config)
     if member is not None and not 0 <= member < config.num_seeds:
         raise configs.ConfigError(
             f"member: expected one from 0 to {config.num_seeds - 1}, got {member}"
         )
     known = _known(config, num_slots)
     task = known["task"]
-    checkpoints = Checkpoints(workdir)
-    step = checkpoints.latest_step()
-    if step is None:
-        raise CheckpointError(f"{workdir}: expected a checkpoint, got none yet")
-    members = Members(config, task, runs.read_metrics(workdir))
     inputs = jax.ShapeDtypeStruct((1, 1, task.input_features), np.float32)
     # The shapes that were trained: those of learned slots differ from an enlarged memory's.
     init = jax.vmap(build.make_trained_models(config)[0].init, (0, None))
-    shapes = jax.eval_shape(init, jax.random.split(jax.random.key(0), len(members)), inputs)
-    params, _ = checkpoints.restore(step, shapes["params"])
+    shapes = jax.eval_shape(init, jax.random.split(jax.random.key(0), config.num_seeds), inputs)
+    checkpoints = Checkpoints(workdir)
+    found = checkpoints.restore_newest(shapes["params"])
+    if found is None:
+        raise CheckpointError(f"{workdir}: expected a checkpoint, got none yet")
+    history = [line for line in runs.read_metrics(workdir) if line["step"] <= found.step]
+    members = Members(config, task, history)
     taken = slice(None) if member is None else slice(member, member + 1)
     solved_at = [record.solved_at_step for record in members.records]
     needed = [None if at is None else at * config.batch_size for at in solved_at]
     return Trained(
         **known,
-        members=jax.tree.map(lambda leaf: leaf[taken], params),
+        members=jax.tree.map(lambda leaf: leaf[taken], found.params),
         seeds=members.seeds[taken],
         needed=needed[taken],
-        checkpoint=checkpoints.path(step),
+        checkpoint=checkpoints.path(found.step),
+        remarks=found.remarks,
     )
 
 

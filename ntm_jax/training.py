@@ -45,7 +45,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     Raises:
       ConfigError: the config cannot be run.
       RunError: `workdir` holds a run of another config.
-      CheckpointError: the newest checkpoint cannot be read, or the next cannot be stored.
+      CheckpointError: no checkpoint of the run is good, or the next cannot be stored.
       TrainingError: `max_skipped` updates in a row were not finite, in every member.
       OSError: the folder cannot be written to.
     """
@@ -56,12 +56,25 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     workdir = Path(workdir)
     runs.open_run(workdir, config)
     checkpoints = Checkpoints(workdir)
-    step = checkpoints.latest_step() or 0
+    updates = Updates(trained, task, optimizer, config.batch_size, configs.seeds(config))
+    step, state, remarks = _restore(checkpoints, updates)
     history = runs.keep_metrics_until(workdir, step)
     with Progress(workdir, config.num_steps, step) as progress, _signals() as signals:
-        updates = Updates(trained, task, optimizer, config.batch_size, configs.seeds(config))
+        for remark in remarks:
+            progress.say(remark)
         loop = _Loop(config, workdir, updates, checkpoints, progress, history, started)
-        return loop.go(step, signals)
+        return loop.go(step, state, signals)
+
+
+def _restore(checkpoints: Checkpoints, updates: Updates) -> tuple[int, TrainState, list[str]]:
+    """Updates that are behind a run, the state after them, and what to say of it."""
+    state = updates.init()
+    found = checkpoints.restore_newest(state.params, (state.optimizer_state, state.step))
+    checkpoints.remove_after(found.step if found else 0)
+    if found is None:
+        return 0, state, []
+    state = TrainState(found.params, *found.optimizer_state)
+    return found.step, updates.devices.put_members(state), found.remarks
 
 
 class _Loop:
@@ -86,10 +99,9 @@ class _Loop:
         self.started = started - (history[-1]["seconds"] if history else 0.0)
         self.compile_seconds = 0.0
 
-    def go(self, step: int, signals: list[str]) -> dict[str, Any]:
+    def go(self, step: int, state: TrainState, signals: list[str]) -> dict[str, Any]:
         """Trains from `step` to the end, and returns the summary."""
         config = self.config
-        state = self.restore(self.updates.init(), step)
         num_params = models.num_params(state.params) // len(self.members)
         slots = " and ".join(map(str, sorted(config.model.get("train_slots", ()))))
         self.progress.say(
@@ -115,14 +127,6 @@ class _Loop:
     def save(self, state: TrainState, step: int) -> None:
         """Stores a checkpoint; how far each member came goes with its optimizer."""
         self.checkpoints.save(step, state.params, (state.optimizer_state, state.step))
-
-    def restore(self, state: TrainState, step: int) -> TrainState:
-        """The state stored after `step` updates, on all devices."""
-        if not step:
-            return state
-        like = (state.optimizer_state, state.step)
-        params, (optimizer_state, steps) = self.checkpoints.restore(step, state.params, like)
-        return self.updates.devices.put_members(TrainState(params, optimizer_state, steps))
 
     def reason_to_stop(self, step: int, signals: list[str]) -> str | None:
         """A word for the summary, or None to go on."""
@@ -164,10 +168,8 @@ class _Loop:
                 f"for {self.config.max_skipped} updates in a row, and they were skipped"
             )
             if self.members.failed:
-                last = self.checkpoints.latest_step()
-                where = self.checkpoints.path(last) if last else "none yet"
                 raise TrainingError(
-                    f"{message}; last good checkpoint: {where}. Try a smaller learning_rate or "
+                    f"{message}; {self.checkpoints.last()}. Try a smaller learning_rate or "
                     "clip_norm, or another seed."
                 )
             self.progress.say(f"seed {seed}, {message}; it stays as it is, the others go on")

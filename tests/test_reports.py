@@ -1,6 +1,7 @@
 import jax
 import numpy as np
 import pytest
+from test_checkpoints import flip, same
 from tiny import tiny_config
 
 from ntm_jax import build, evaluation, reports, runs
@@ -27,8 +28,19 @@ def test_a_run_is_loaded_with_its_own_parameters(tmp_path):
     trained = load_run(tmp_path)
     assert trained.num_params == sum(leaf.size for leaf in jax.tree.leaves(params))
     assert (trained.num_slots, trained.checkpoint.name) == (8, "3")
-    for one, other in zip(jax.tree.leaves(params), jax.tree.leaves(trained.params), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert same(params, trained.params)
+
+
+def test_a_damaged_checkpoint_is_told_of_and_the_one_before_it_is_loaded(tmp_path):
+    params = make_run(tmp_path, tiny_config())
+    other = jax.tree.map(lambda leaf: leaf[None] + 1, params)
+    Checkpoints(tmp_path).save(5, other, {"count": np.zeros((), np.int32)})
+    flip(tmp_path / "checkpoints/5/state/params/manifest.ocdbt")
+    trained = load_run(tmp_path)
+    (remark,) = trained.remarks
+    assert "got a damaged params/manifest.ocdbt; going back to" in remark
+    assert trained.checkpoint.name == "3"
+    assert same(params, trained.params)
 
 
 @pytest.mark.parametrize("start", ["marked", "learned"])

@@ -28,10 +28,9 @@ def lines(workdir):
 def stored(workdir):
     """Every array of the newest checkpoint."""
     checkpoints = Checkpoints(workdir)
-    step = checkpoints.latest_step()
     state = make(runs.load_config(workdir)).init()
-    like = state.optimizer_state, state.step
-    return step, jax.tree.leaves(checkpoints.restore(step, state.params, like))
+    found = checkpoints.restore_newest(state.params, (state.optimizer_state, state.step))
+    return found.step, jax.tree.leaves((found.params, found.optimizer_state))
 
 
 def interrupt_at(monkeypatch, stop_at):
@@ -70,7 +69,7 @@ def test_a_run_leaves_what_it_promises(whole):
     for line in lines(workdir):
         steps[line["kind"]].append(line["step"])
     assert steps == {"training": [2, 4, 6, 8, 10, 12], "evaluation": [0, 4, 8, 12]}
-    assert Checkpoints(workdir).latest_step() == 12
+    assert Checkpoints(workdir).steps() == [8, 12]
     assert list(workdir.glob("events.out.tfevents.*"))
     assert "all updates done, not solved: 12 updates" in (workdir / "train.log").read_text()
 
@@ -119,7 +118,7 @@ def test_a_run_that_lost_its_last_steps_writes_them_again_once(whole, tmp_path, 
     with pytest.raises(KeyboardInterrupt):
         training.train(tiny_config(), tmp_path)
     monkeypatch.undo()
-    assert Checkpoints(tmp_path).latest_step() == 4
+    assert Checkpoints(tmp_path).steps() == [4]
     training.train(tiny_config(), tmp_path)
     assert lines(tmp_path) == lines(whole[0])
 
@@ -187,7 +186,7 @@ def test_values_that_are_never_finite_stop_the_run_with_advice(tmp_path, monkeyp
     assert message.startswith("update 8: the loss or its gradient was not finite for 3 updates")
     assert f"last good checkpoint: {tmp_path / 'checkpoints' / '4'}" in message
     assert "learning_rate" in message
-    assert Checkpoints(tmp_path).latest_step() == 4
+    assert Checkpoints(tmp_path).steps() == [4]
 
 
 def test_training_off_the_main_thread_works(tmp_path):
