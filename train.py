@@ -6,7 +6,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from ntm_jax import compilation, parallel
+from ntm_jax import compilation, parallel, signals
 from ntm_jax.checkpoints import CheckpointError
 from ntm_jax.config import ConfigError, flat, unknown_setting
 from ntm_jax.runs import RunError
@@ -15,6 +15,8 @@ from ntm_jax.training import TrainingError, train
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File that makes the config.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; runs/<config name> if not given.")
 flags.mark_flag_as_required("config")
+
+_SECONDS_TO_SAVE = 8.0  # after Ctrl-C or SIGTERM; a machine that is shut down allows ten
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
@@ -39,14 +41,22 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         sys.exit(f"train.py: expected flags alone, got {' '.join(argv[1:])}")
     name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    workdir = Path(_WORKDIR.value or f"runs/{name}")
     # What orbax logs as an error it raises too.
     logging.set_verbosity(logging.FATAL)
     compilation.use_cache()
     parallel.use_all_cores()
+    signals.leave_within(
+        _SECONDS_TO_SAVE,
+        "train.py: stopped before the run was saved; the same command goes on from the newest "
+        f"checkpoint in {workdir / 'checkpoints'}, or from the start",
+    )
     try:
-        summary = train(_CONFIG.value, Path(_WORKDIR.value or f"runs/{name}"))
-    except (CheckpointError, ConfigError, RunError, TrainingError, OSError) as error:
+        summary = train(_CONFIG.value, workdir)
+    except (CheckpointError, ConfigError, RunError, TrainingError) as error:
         sys.exit(f"train.py: {error}")
+    except KeyboardInterrupt:  # the second one
+        sys.exit(130)
     if summary["stopped"] == "SIGINT":
         sys.exit(130)
 

@@ -4,8 +4,10 @@ checkpoints/<step>/state/            what orbax wrote
 checkpoints/<step>/checksums.json    SHA-256 of each file of it
 """
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +22,7 @@ __all__ = ["CheckpointError", "Checkpoints", "Restored"]
 
 _KEPT = 2
 _UNFINISHED = ".unfinished"
+_ROOM = 1 << 20  # bytes for what orbax writes beside the arrays, and those twice
 
 
 class CheckpointError(RuntimeError):
@@ -82,15 +85,21 @@ class Checkpoints:
         saved = {name: ocp.args.StandardSave(item) for name, item in items.items()}
         try:
             unfinished.mkdir(parents=True)
+            # Asked beforehand: threads of orbax that find the disk full end in tracebacks.
+            needed = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(items)) + _ROOM
+            if shutil.disk_usage(unfinished).free < needed:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._checkpointer.save(unfinished / "state", ocp.args.Composite(**saved))
             runs.write_json(unfinished / "checksums.json", _checksums(unfinished / "state"))
             unfinished.rename(self.path(step))
             for old in self.steps()[:-_KEPT]:
                 shutil.rmtree(self.path(old))
-        except (OSError, ValueError) as error:  # a full disk is a ValueError of tensorstore
+        except (OSError, ValueError) as error:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            # What tensorstore cannot write is a long ValueError, with the reason at its end.
+            said = str(error) if isinstance(error, OSError) else f"...{str(error)[-100:]}"
             raise CheckpointError(
-                f"{self.path(step)}: expected to store a checkpoint, got: {str(error)[-100:]}; "
-                f"{self.last()}"
+                f"{self.path(step)}: expected to store a checkpoint, got: {said}; {self.last()}"
             ) from error
 
     def restore(self, step: int, params: Any, optimizer_state: Any = None) -> Restored:

@@ -87,8 +87,9 @@ _MODELS = {
     "dense": {},
 }
 
-# Settings of an NTM that came later than runs and machines that are kept, with what those did.
-_LATER = dict(train_slots=(), segment=0, implementation="xla")
+# Settings that came later than runs and machines that are kept, with what those did.
+_LATER = dict(clip_value=0.0)
+_LATER_NTM = dict(train_slots=(), segment=0, implementation="xla")
 
 _ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
 _CONTROLLERS = ("feed_forward", "lstm", "gru")
@@ -285,8 +286,8 @@ def from_dict(values: dict[str, Any]) -> ConfigDict:
 
     values = tuples(values)
     if isinstance(values.get("model"), dict) and values["model"].get("name") == "ntm":
-        values["model"] = _LATER | values["model"]
-    return ConfigDict(values)
+        values["model"] = _LATER_NTM | values["model"]
+    return ConfigDict(_LATER | values)
 
 
 def unknown_setting(name: str, config: ConfigDict) -> str:

@@ -55,6 +55,7 @@ class Members:
     Attributes:
       seeds: of the members, in order.
       records: how each fared.
+      evaluated_at: updates before the last evaluation; None if there was none.
     """
 
     def __init__(
@@ -66,10 +67,14 @@ class Members:
             success.Record(task.trained_size, task.limits, config.solved_in_a_row)
             for _ in self.seeds
         ]
+        self.evaluated_at: int | None = None
         self._ended: list[str | None] = [None] * len(self.seeds)
         for line in history:
             if line["kind"] == "evaluation":
                 self.note(line["step"], line[task.judged_by])
+            elif line["kind"] == "lost":
+                for seed in line["seeds"]:
+                    self._ended[self.seeds.index(seed)] = _NOT_FINITE
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -78,11 +83,6 @@ class Members:
     def going_on(self) -> list[bool]:
         """Which members still train."""
         return [reason is None for reason in self._ended]
-
-    @property
-    def evaluated(self) -> bool:
-        """Whether there has been an evaluation."""
-        return any(record.errors for record in self.records)
 
     @property
     def failed(self) -> bool:
@@ -98,6 +98,7 @@ class Members:
 
     def note(self, step: int, errors: dict[str, Any]) -> None:
         """Enters an evaluation, by size as in the files, and ends the members that are done."""
+        self.evaluated_at = step
         by_size = {size_of(name): unpacked(value) for name, value in errors.items()}
         for member, record in enumerate(self.records):
             if self._ended[member] is None:

@@ -115,7 +115,6 @@ def load_config(workdir: Path) -> ConfigDict:
         raise RunError(f"{path}: expected a config as JSON, got {type(values).__name__}")
     config = from_dict(values)
     try:
-        _fill(config)
         validate(config)
     except ConfigError as error:
         raise RunError(
@@ -201,14 +200,6 @@ def write_summary(workdir: Path, summary: dict[str, Any]) -> dict[str, Any]:
             return stored
     write_json(path, summary)
     return summary
-
-
-def _fill(config: ConfigDict) -> None:
-    """Gives settings that older runs do not have the value by which those were trained."""
-    if "clip_value" not in config:
-        config.clip_value = 0.0
-    if config.get("model", {}).get("name") == "ntm" and "train_slots" not in config.model:
-        config.model.train_slots = ()
 
 
 def _replace(path: Path, text: str) -> None:

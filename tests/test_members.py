@@ -73,6 +73,23 @@ def test_a_member_that_is_never_finite_is_lost_alone():
     assert run.counted().startswith("2 of 3")
 
 
+def test_members_go_on_from_the_metrics_as_they_were():
+    run = members()
+    history = []
+    for step, errors in ((0, (GOOD, BAD, BAD)), (4, (GOOD, BAD, GOOD)), (8, (BAD, GOOD, BAD))):
+        line = {"2": packed(list(errors)), "5": packed(list(errors))}
+        history.append({"kind": "evaluation", "step": step, "bit_errors_per_sequence": line})
+        run.note(step, line)
+        if step == 4:
+            ((seed, _),) = run.lose(np.array([[0, 2, 0]]))
+            history.append({"kind": "lost", "step": step, "seeds": [seed]})
+    again = Members(run._config, 3, history)
+    assert again.going_on == run.going_on == [False, False, True]
+    assert again.summaries([4, 4, 8], [0, 2, 0]) == run.summaries([4, 4, 8], [0, 2, 0])
+    assert again.evaluated_at == 8
+    assert again.stopped is None
+
+
 def test_a_run_has_failed_when_all_are_lost():
     run = members()
     assert len(run.lose(np.full((1, 3), 2))) == 3

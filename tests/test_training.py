@@ -12,6 +12,7 @@ from tiny import tiny_config
 from ntm_jax import evaluation, runs, success, training
 from ntm_jax.checkpoints import Checkpoints
 from ntm_jax.tasks.base import label
+from ntm_jax.tasks.copy import Copy
 from ntm_jax.trained import load_run
 
 pytestmark = pytest.mark.usefixtures("optax_promotion")
@@ -126,9 +127,8 @@ def test_a_run_that_lost_its_last_steps_writes_them_again_once(whole, tmp_path, 
 def test_a_finished_run_trains_no_further(whole, capsys):
     workdir, summary = whole
     before = lines(workdir)
-    again = training.train(tiny_config(), workdir)
-    assert again["step"] == summary["step"]
-    assert again["bit_errors_per_sequence"] == summary["bit_errors_per_sequence"]
+    assert training.train(tiny_config(), workdir) == summary
+    assert json.loads((workdir / "summary.json").read_text()) == summary
     assert lines(workdir) == before
 
 
@@ -187,6 +187,52 @@ def test_values_that_are_never_finite_stop_the_run_with_advice(tmp_path, monkeyp
     assert f"last good checkpoint: {tmp_path / 'checkpoints' / '4'}" in message
     assert "learning_rate" in message
     assert Checkpoints(tmp_path).steps() == [4]
+
+
+def test_parameters_that_are_not_finite_are_not_stored(tmp_path, monkeypatch):
+    """From update 7 on, which is too late to give up before the checkpoint at 8."""
+    run = training.Updates.run
+
+    def poisoned(self, state, num_updates, going_on):
+        state, measured = run(self, state, num_updates, going_on)
+        if int(state.step[0]) == 6:
+            state = state._replace(params=jax.tree.map(lambda leaf: leaf * np.nan, state.params))
+        return state, measured
+
+    monkeypatch.setattr(training.Updates, "run", poisoned)
+    with pytest.raises(training.TrainingError) as error:
+        training.train(tiny_config("dense"), tmp_path)
+    assert str(error.value).startswith("update 8: expected finite parameters, got others; last go")
+    assert f"last good checkpoint: {tmp_path / 'checkpoints' / '4'}" in str(error.value)
+    assert all(np.isfinite(leaf).all() for leaf in stored(tmp_path)[1])
+    assert lines(tmp_path)[-2]["skipped"] == 2
+
+
+def test_an_input_that_is_not_finite_is_skipped_and_counted(tmp_path, monkeypatch):
+    sample = Copy.sample
+
+    def poisoned(self, key, batch_size):
+        batch = sample(self, key, batch_size)
+        bad = jax.random.uniform(jax.random.fold_in(key, 1)) < 0.3
+        return batch._replace(inputs=jax.numpy.where(bad, np.nan, batch.inputs))
+
+    monkeypatch.setattr(Copy, "sample", poisoned)
+    summary = training.train(tiny_config("dense"), tmp_path)
+    assert (summary["stopped"], summary["step"]) == ("num_steps", 12)
+    assert 0 < summary["skipped_updates"] < 12
+    assert lines(tmp_path)[-2]["skipped"] == summary["skipped_updates"]
+    assert all(np.isfinite(leaf).all() for leaf in stored(tmp_path)[1])
+
+
+def test_an_interrupted_run_is_saved_before_it_is_evaluated(tmp_path, monkeypatch):
+    config = tiny_config("dense")
+    interrupt_at(monkeypatch, 4)
+    training.train(config, tmp_path / "stopped")
+    monkeypatch.undo()
+    assert [line["step"] for line in lines(tmp_path / "stopped")] == [0, 2, 4]
+    training.train(config, tmp_path / "stopped")
+    training.train(config, tmp_path / "whole")
+    assert lines(tmp_path / "stopped") == lines(tmp_path / "whole")
 
 
 def test_training_off_the_main_thread_works(tmp_path):
