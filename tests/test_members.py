@@ -83,7 +83,7 @@ def test_members_go_on_from_the_metrics_as_they_were():
         if step == 4:
             ((seed, _),) = run.lose(np.array([[0, 2, 0]]))
             history.append({"kind": "lost", "step": step, "seeds": [seed]})
-    again = Members(run._config, 3, history)
+    again = Members(run._config, build.make_task(run._config), history)
     assert again.going_on == run.going_on == [False, False, True]
     assert again.summaries([4, 4, 8], [0, 2, 0]) == run.summaries([4, 4, 8], [0, 2, 0])
     assert again.evaluated_at == 8
