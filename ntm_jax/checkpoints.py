@@ -92,8 +92,7 @@ class Checkpoints:
             self._checkpointer.save(unfinished / "state", ocp.args.Composite(**saved))
             runs.write_json(unfinished / "checksums.json", _checksums(unfinished / "state"))
             unfinished.rename(self.path(step))
-            for old in self.steps()[:-_KEPT]:
-                shutil.rmtree(self.path(old))
+            self._remove_old()
         except (OSError, ValueError) as error:
             shutil.rmtree(unfinished, ignore_errors=True)
             # What tensorstore cannot write is a long ValueError, with the reason at its end.
@@ -166,11 +165,16 @@ class Checkpoints:
         return None
 
     def remove_after(self, step: int) -> None:
-        """Removes newer checkpoints, and one that a process had not finished when it ended."""
+        """Removes newer checkpoints, and what a process that was killed had in hand."""
         for path in self.directory.glob("*"):
             newer = path.name.isdecimal() and int(path.name) > step
             if newer or path.suffix == _UNFINISHED:
                 shutil.rmtree(path)
+        self._remove_old()
+
+    def _remove_old(self) -> None:
+        for step in self.steps()[:-_KEPT]:
+            shutil.rmtree(self.path(step))
 
 
 def _checksums(state: Path) -> dict[str, str]:

@@ -88,12 +88,17 @@ class Journal:
         self._record("training", step, {**means, "skipped": packed(skipped)})
         self._progress.advance(step)
 
-    def evaluation(self, step: int, results: Sequence[Sequence[Result]]) -> None:
-        """A line for an evaluation, which is noted with the members."""
+    def evaluation(self, step: int, by_size: Sequence[Sequence[Result]]) -> None:
+        """A line for an evaluation, which is noted with the members.
+
+        Args:
+          step: updates behind the run.
+          by_size: for each size, the results of all members.
+        """
         judged_by = self._task.judged_by
         errors = {
             label(of_size[0].size): packed([getattr(result, judged_by) for result in of_size])
-            for of_size in zip(*results, strict=True)
+            for of_size in by_size
         }
         self._members.note(step, errors)
         solved = [record.solved for record in self._members.records]

@@ -71,8 +71,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
                 for remark in remarks:
                     journal.say(remark)
                 journal.begin(step)
-                loop = _Loop(config, updates, checkpoints, members, journal)
-                return loop.go(step, state, received)
+                loop = _Loop(config, updates, checkpoints, members, journal, received)
+                return loop.go(step, state)
     except OSError as error:
         raise TrainingError(
             f"{workdir}: expected a folder that can be written to, got: {error}; "
@@ -101,19 +101,19 @@ class _Loop:
         checkpoints: Checkpoints,
         members: Members,
         journal: Journal,
+        received: list[str],
     ) -> None:
         self.config, self.updates, self.checkpoints = config, updates, checkpoints
-        self.members, self.journal = members, journal
+        self.members, self.journal, self.received = members, journal, received
         self.model = build.make_model(config)
         self.compile_seconds = 0.0
 
-    def go(self, step: int, state: TrainState, received: list[str]) -> dict[str, Any]:
+    def go(self, step: int, state: TrainState) -> dict[str, Any]:
         """Trains from `step` to the end, and returns the summary."""
         while True:
-            # An interrupted run is saved first; resumed, it makes up for the evaluation.
-            if self.evaluation_is_due(step) and not received:
+            if self.evaluation_is_due(step):
                 self.evaluate(state, step)
-            stopped = self.reason_to_stop(step, received)
+            stopped = self.reason_to_stop(step)
             if stopped or (step and step % self.config.checkpoint_every == 0):
                 self.save(state, step)
             if stopped:
@@ -153,12 +153,12 @@ class _Loop:
         due = step % self.config.eval_every == 0 or step == self.config.num_steps
         return due and self.members.evaluated_at != step
 
-    def reason_to_stop(self, step: int, received: list[str]) -> str | None:
+    def reason_to_stop(self, step: int) -> str | None:
         """A word for the summary, or None to go on."""
+        if self.received:  # first, as there may be an evaluation to make up for
+            return self.received[0]
         if self.members.stopped:
             return self.members.stopped
-        if received:
-            return received[0]
         return "num_steps" if step >= self.config.num_steps else None
 
     def advance(self, state: TrainState, step: int) -> tuple[TrainState, Measured]:
@@ -187,18 +187,23 @@ class _Loop:
             self.journal.lost(step, [seed for seed, _ in lost])
 
     def evaluate(self, state: TrainState, step: int) -> None:
-        """Scores all sizes."""
-        results = evaluation.evaluate_members(
-            self.model,
-            state.params,
-            self.updates.task,
-            configs.eval_sizes(self.config),
-            self.config.eval_sequences,
-            # Other sequences each time: a machine that fails on one in a thousand, an empty first
-            # vector say, would pass again and again on sequences that have none.
-            seed=step,
-        )
-        self.journal.evaluation(step, results)
+        """Scores all sizes; or not, if the run is interrupted: resumed, it makes up for it."""
+        by_size = []
+        for size in configs.eval_sizes(self.config):
+            if self.received:
+                return
+            results = evaluation.evaluate_members(
+                self.model,
+                state.params,
+                self.updates.task,
+                [size],
+                self.config.eval_sequences,
+                # Other sequences each time: a machine that fails on one in a thousand, an empty
+                # first vector say, would pass again and again on sequences that have none.
+                seed=step,
+            )
+            by_size.append([of_member for (of_member,) in results])
+        self.journal.evaluation(step, by_size)
 
 
 def _skipped(state: TrainState) -> list[int]:
