@@ -32,19 +32,29 @@ def files_no_larger_than(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def start(cwd, script, *arguments, limit=None, **environment):
-    """A process on its way.
+def argv(script, *arguments, limit=None):
+    """What starts a script.
 
     `limit` is of the bytes in a file, or resource.RLIM_INFINITY for no more than a common user's
-    rights. A variable of the environment that is None is taken out of it.
+    rights.
     """
     limited = [] if limit is None else ["-c", _LIMITED, str(limit)]
+    return [sys.executable, *limited, str(ROOT / script), *arguments]
+
+
+def environment(**changes):
+    """Ours with other values; a variable that is None is taken out."""
     # 80 columns, as without a terminal, and nothing of JAX's own settings.
-    changed = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **environment}
+    changed = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **changes}
+    return {name: value for name, value in changed.items() if value is not None}
+
+
+def start(cwd, script, *arguments, limit=None, **changes):
+    """A process on its way."""
     return subprocess.Popen(
-        [sys.executable, *limited, ROOT / script, *arguments],
+        argv(script, *arguments, limit=limit),
         cwd=cwd,
-        env={name: value for name, value in changed.items() if value is not None},
+        env=environment(**changes),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,16 +1,11 @@
 """The two commands of the README, as processes, on the shipped config shrunk by flags."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
+from process import ROOT, command
 
-ROOT = Path(__file__).parents[1]
+COPY_NTM = f"--config={ROOT / 'configs/copy_ntm.py'}"
 TINY = [
     "--config.num_steps=6",
     "--config.batch_size=4",
@@ -26,24 +21,10 @@ TINY = [
 ]
 
 
-def command(cwd, script, *arguments, config=None):
-    config = [f"--config={ROOT / 'configs' / config}"] if config else []
-    # 80 columns, as without a terminal, and nothing of JAX's own settings.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
-    return subprocess.run(
-        [sys.executable, ROOT / script, *config, *arguments],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     cwd = tmp_path_factory.mktemp("user")
-    done = command(cwd, "train.py", *TINY, config="copy_ntm.py")
+    done = command(cwd, "train.py", COPY_NTM, *TINY)
     return cwd, done
 
 
@@ -89,7 +70,7 @@ def test_eval_finds_the_newest_run_and_writes_table_json_and_pictures(trained):
 
 def test_the_same_command_again_says_that_all_is_done(trained):
     cwd, _ = trained
-    done = command(cwd, "train.py", *TINY, config="copy_ntm.py")
+    done = command(cwd, "train.py", COPY_NTM, *TINY)
     assert done.returncode == 0, done.stderr
     assert "resumed after 6 updates" in done.stdout
     assert "all updates done" in done.stdout
@@ -97,7 +78,7 @@ def test_the_same_command_again_says_that_all_is_done(trained):
 
 def test_another_config_in_the_folder_is_refused(trained):
     cwd, _ = trained
-    done = command(cwd, "train.py", *TINY, "--config.seed=5", config="copy_ntm.py")
+    done = command(cwd, "train.py", COPY_NTM, *TINY, "--config.seed=5")
     assert done.returncode == 1
     assert "seed: 0 there, 5 now" in done.stderr
     assert "Traceback" not in done.stderr
@@ -133,7 +114,7 @@ def test_eval_of_a_folder_that_is_no_run_is_one_clear_line(tmp_path):
 
 
 def test_an_ensemble_is_trained_and_shown_whole_and_one_by_one(tmp_path):
-    done = command(tmp_path, "train.py", *TINY, "--config.num_seeds=3", config="copy_ntm.py")
+    done = command(tmp_path, "train.py", COPY_NTM, *TINY, "--config.num_seeds=3")
     assert done.returncode == 0, done.stderr
     assert "solved 0 of 3" in done.stdout
     evaluate = ("eval.py", "--lengths=3", "--sequences=4")
@@ -163,7 +144,7 @@ def test_an_ensemble_is_trained_and_shown_whole_and_one_by_one(tmp_path):
     ],
 )
 def test_a_mistake_on_the_command_line_fails_at_once_and_is_named(tmp_path, flag, said):
-    done = command(tmp_path, "train.py", flag, config="copy_ntm.py")
+    done = command(tmp_path, "train.py", COPY_NTM, flag)
     assert done.returncode not in (0, None)
     for words in said:
         assert words in done.stderr + done.stdout
@@ -173,31 +154,7 @@ def test_a_mistake_on_the_command_line_fails_at_once_and_is_named(tmp_path, flag
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")
-    done = command(tmp_path, "train.py", "--workdir=file/run", config="copy_ntm.py")
+    done = command(tmp_path, "train.py", COPY_NTM, "--workdir=file/run")
     assert done.returncode == 1
     assert "file/run" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_ctrl_c_saves_and_the_same_command_resumes(tmp_path):
-    endless = [word for word in TINY if "num_steps" not in word]
-    arguments = [f"--config={ROOT / 'configs/copy_ntm.py'}", *endless]
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "train.py", *arguments],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    metrics = tmp_path / "runs/copy_ntm/metrics.jsonl"
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline and '"training"' not in (
-        metrics.read_text() if metrics.exists() else ""
-    ):
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert "interrupted by SIGINT; the same command resumes" in out
-    step = int(max((tmp_path / "runs/copy_ntm/checkpoints").iterdir()).name.split(".")[0])
-    assert step > 0
