@@ -52,7 +52,14 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     try:
         with signals.noted() as received, runs.locked(workdir):
             runs.open_run(workdir, config)
-            updates = Updates(trained, task, optimizer, config.batch_size, configs.seeds(config))
+            updates = Updates(
+                trained,
+                task,
+                optimizer,
+                config.batch_size,
+                configs.seeds(config),
+                config.ema_decay,
+            )
             step, state, remarks = _restore(checkpoints, updates)
             history = runs.keep_metrics_until(workdir, step)
             members = Members(config, task, history)
@@ -83,11 +90,11 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
 def _restore(checkpoints: Checkpoints, updates: Updates) -> tuple[int, TrainState, list[str]]:
     """Updates that are behind a run, the state after them, and what to say of it."""
     state = updates.init()
-    found = checkpoints.restore_newest(state.params, (state.optimizer_state, state.step))
+    found = checkpoints.restore_newest(*updates.to_checkpoint(state))
     checkpoints.remove_after(found.step if found else 0)
     if found is None:
         return 0, state, []
-    state = TrainState(found.params, *found.optimizer_state)
+    state = updates.from_checkpoint(found.params, found.optimizer_state)
     return found.step, updates.devices.put_members(state), found.remarks
 
 
@@ -130,16 +137,16 @@ class _Loop:
             self.report(state, measured, step)
 
     def save(self, state: TrainState, step: int) -> None:
-        """Stores a checkpoint; how far each member came goes with its optimizer."""
+        """Stores a checkpoint."""
         finite = [
             np.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim)))
-            for leaf in jax.device_get(jax.tree.leaves(state.params))
+            for leaf in jax.device_get(jax.tree.leaves((state.params, state.average)))
         ]
         if not np.all(finite, axis=0).any():
             raise self.error(f"update {step}: expected finite parameters, got others")
         # Before the checkpoint: a power cut must not leave one that is ahead of them.
         self.journal.flush()
-        self.checkpoints.save(step, state.params, (state.optimizer_state, state.step))
+        self.checkpoints.save(step, *self.updates.to_checkpoint(state))
 
     def error(self, message: str) -> TrainingError:
         """What stops a run whose numbers are no longer finite."""
@@ -194,7 +201,7 @@ class _Loop:
                 return
             results = evaluation.evaluate_members(
                 self.model,
-                state.params,
+                state.average,
                 self.updates.task,
                 [size],
                 self.config.eval_sequences,

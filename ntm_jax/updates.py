@@ -24,12 +24,14 @@ class TrainState(NamedTuple):
     """All that an update changes; every leaf has a leading axis E, of the members.
 
     Attributes:
-      params: of the model.
+      params: of the model, after the last update.
+      average: of the parameters over the last updates: the machine that is evaluated and kept.
       optimizer_state: of the optimizer, with the counts of skipped updates around it.
       step: updates behind it.
     """
 
     params: Any
+    average: Any
     optimizer_state: Any
     step: jax.Array
 
@@ -60,6 +62,8 @@ class Updates:
       optimizer: from gradients to changes of the parameters.
       batch_size: B.
       seeds: one for each of E members, of its parameters and of all its samples.
+      ema_decay: in [0, 1), of the exponential moving average of the parameters; with 0 the average
+        is the parameters themselves.
     """
 
     def __init__(
@@ -69,8 +73,10 @@ class Updates:
         optimizer: optax.GradientTransformation,
         batch_size: int,
         seeds: Sequence[int],
+        ema_decay: float = 0.0,
     ) -> None:
         self._models, self.task, self._batch_size = tuple(models), task, batch_size
+        self._ema_decay = ema_decay
         self.devices = parallel.Devices(len(seeds), batch_size)
         self._keys = jnp.stack([jax.random.key(seed) for seed in seeds])
         # The caller stops long before the count at which optax would give in.
@@ -83,10 +89,22 @@ class Updates:
 
         def init(key: jax.Array) -> TrainState:
             params = self._models[0].init(jax.random.fold_in(key, 0), inputs)["params"]
-            return TrainState(params, self._optimizer.init(params), jnp.zeros((), jnp.int32))
+            step = jnp.zeros((), jnp.int32)
+            return TrainState(params, params, self._optimizer.init(params), step)
 
         # One compilation in place of one for each operation.
         return self.devices.put_members(jax.jit(jax.vmap(init))(self._keys))
+
+    def to_checkpoint(self, state: TrainState) -> tuple[Any, Any]:
+        """The parameters of the machine, and all else that going on takes."""
+        others = (state.optimizer_state, state.step)
+        # Without averaging the latest parameters are the machine's, and stored once.
+        return state.average, (*others, state.params) if self._ema_decay else others
+
+    def from_checkpoint(self, params: Any, others: Any) -> TrainState:
+        """The state that `to_checkpoint` took apart."""
+        optimizer_state, step, *latest = others
+        return TrainState(latest[0] if latest else params, params, optimizer_state, step)
 
     def compile(self, state: TrainState, num_updates: int) -> None:
         """Compiles `run` for this number of updates, unless that is done."""
@@ -152,6 +170,11 @@ class Updates:
             gradient, state.optimizer_state, state.params
         )
         params = optax.apply_updates(state.params, change)
+        average = optax.incremental_update(params, state.average, self._newest(state.step))
         measured = Measured(loss, bits, optax.tree.norm(gradient), optimizer_state.notfinite_count)
-        after = TrainState(params, optimizer_state, state.step + 1)
+        after = TrainState(params, average, optimizer_state, state.step + 1)
         return jax.tree.map(lambda new, old: jnp.where(going_on, new, old), after, state), measured
+
+    def _newest(self, step: jax.Array) -> jax.Array:
+        """Weight of the newest parameters in the average: the weights of all sum to one."""
+        return (1.0 - self._ema_decay) / (1.0 - self._ema_decay ** (step + 1))

@@ -6,7 +6,7 @@ import threading
 import jax
 import numpy as np
 import pytest
-from test_updates import make
+from test_updates import make, same
 from tiny import tiny_config
 
 from ntm_jax import evaluation, runs, success, training
@@ -29,9 +29,26 @@ def lines(workdir):
 def stored(workdir):
     """Every array of the newest checkpoint."""
     checkpoints = Checkpoints(workdir)
-    state = make(runs.load_config(workdir)).init()
-    found = checkpoints.restore_newest(state.params, (state.optimizer_state, state.step))
+    updates = make(runs.load_config(workdir))
+    found = checkpoints.restore_newest(*updates.to_checkpoint(updates.init()))
     return found.step, jax.tree.leaves((found.params, found.optimizer_state))
+
+
+def test_the_average_is_what_is_evaluated_and_kept(tmp_path, monkeypatch):
+    states, save = [], training._Loop.save
+
+    def spy(self, state, step):
+        states.append(jax.device_get(state))
+        save(self, state, step)
+
+    monkeypatch.setattr(training._Loop, "save", spy)
+    training.train(tiny_config(), tmp_path)
+    last, kept = states[-1], load_run(tmp_path)
+    assert same(kept.members, last.average)
+    assert not same(last.average, last.params)
+    (result,) = evaluation.evaluate(kept.model, kept.params, kept.task, [5], 8, seed=12)
+    evaluated = [line for line in lines(tmp_path) if line["kind"] == "evaluation"][-1]
+    assert evaluated["bit_errors_per_sequence"]["5"] == result.bit_errors_per_sequence
 
 
 def interrupt_at(monkeypatch, stop_at):

@@ -19,6 +19,7 @@ def make(config, task=None, optimizer=None):
         optimizer or build.make_optimizer(config),
         config.batch_size,
         configs.seeds(config),
+        config.ema_decay,
     )
 
 
@@ -42,6 +43,31 @@ def test_many_updates_at_once_are_the_same_updates():
     np.testing.assert_allclose(measured.loss, losses, rtol=1e-6)
     for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(other.params), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_the_average_forgets_exponentially_and_starts_without_bias():
+    config = tiny_config("dense")
+    config.ema_decay = 0.7
+    updates = make(config)
+    state, history = updates.init(), []
+    for _ in range(5):
+        state, _ = updates.run(state, 1)
+        history.append(jax.device_get(state.params))
+    weights = 0.7 ** np.arange(5)[::-1]
+    expected = jax.tree.map(lambda *leaves: np.average(leaves, axis=0, weights=weights), *history)
+    for a, b in zip(jax.tree.leaves(state.average), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_without_a_decay_the_average_is_the_latest_and_stored_once():
+    config = tiny_config("dense")
+    config.ema_decay = 0.0
+    updates = make(config)
+    state, _ = updates.run(updates.init(), 3)
+    assert same(state.average, state.params)
+    params, others = updates.to_checkpoint(state)
+    assert len(others) == 2
+    assert same(updates.from_checkpoint(params, others), state)
 
 
 def test_a_seed_repeats_and_another_differs():
