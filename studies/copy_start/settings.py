@@ -15,6 +15,9 @@ CONFIGS = {"feed_forward": "copy_ntm", "lstm": "copy_ntm_lstm"}
 
 Setting = dict[str, Any]
 
+# What all settings have in place of the config's: the latest parameters are judged, since their
+# average hides how steady a setting is. Averaging is a setting of its own.
+BASE: Setting = {"ema_decay": 0.0}
 # Every start of the memory with every first weighting.
 STARTS: list[Setting] = [
     {**memory, "model.weights_start": weights}
@@ -39,6 +42,7 @@ FACTORS: list[Setting] = [
     *({"model.forget_bias": bias} for bias in (0.0, 1.0)),
     *({"adam_b2": b2} for b2 in (0.99, 0.999)),
     *({"learning_rate_half_life": updates} for updates in (0, 2000)),
+    {"ema_decay": 0.998},
     {"optimizer": "graves_rmsprop", "learning_rate": 1e-4, "learning_rate_half_life": 0},
     {"clip_norm": 10.0},
     {"clip_norm": 0.0, "clip_value": 10.0},
@@ -88,8 +92,8 @@ def table(controller: str, settings: list[Setting]) -> str:
 
 
 def _changes(controller: str, setting: Setting) -> list[tuple[str, Any]]:
-    """What a setting has that the controller's config has not."""
-    config = flat(commands.load_config(CONFIGS[controller]))
+    """What a setting has that the controller's config, with the study's base, has not."""
+    config = flat(commands.load_config(CONFIGS[controller])) | BASE
     return [(key, value) for key, value in setting.items() if config[key] != value]
 
 
