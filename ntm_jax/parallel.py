@@ -6,6 +6,11 @@ from typing import Any
 
 import jax
 
+# Members that a CPU device runs at once, at the most: so few that a step finds their parameters in
+# the core's own cache. Thirty machines with an LSTM controller train twice as fast in groups of
+# five or six as all at once.
+_AT_ONCE_ON_CPU = 8
+
 __all__ = ["Devices", "use_all_cores"]
 
 
@@ -49,6 +54,11 @@ class Devices:
             devices=devices[: members * batch],
         )
         self._shown = f"{members * batch} of {len(devices)} x {devices[0].device_kind}"
+        on_each = num_members // members
+        limit = _AT_ONCE_ON_CPU if devices[0].platform == "cpu" else on_each
+        at_once = max(n for n in range(1, min(limit, on_each) + 1) if on_each % n == 0)
+        # How the axis of members is split: devices, groups one after the other, members at once.
+        self._groups = members, on_each // at_once, at_once
 
     def __str__(self) -> str:
         return self._shown
@@ -60,7 +70,7 @@ class Devices:
     def over_members(
         self, function: Callable[..., Any], in_axes: Sequence[int | None]
     ) -> Callable[..., Any]:
-        """`jax.vmap` over members, each on its own devices.
+        """`jax.vmap` over members, each on its own devices; on a CPU, a group after the other.
 
         Args:
           function: of one member.
@@ -70,7 +80,11 @@ class Devices:
           The function of all members.
         """
         if self._num_members > 1:
-            return jax.vmap(function, in_axes, axis_size=self._num_members, spmd_axis_name="member")
+            devices, groups, at_once = self._groups
+            together = jax.vmap(
+                function, in_axes, axis_size=devices * at_once, spmd_axis_name="member"
+            )
+            return together if groups == 1 else self._in_groups(together, in_axes)
 
         # Without the axis of one, over which XLA does not fuse as well.
         def alone(*arguments: Any) -> Any:
@@ -81,6 +95,34 @@ class Devices:
             return jax.tree.map(lambda leaf: leaf[None], function(*own))
 
         return alone
+
+    def _in_groups(
+        self, function: Callable[..., Any], in_axes: Sequence[int | None]
+    ) -> Callable[..., Any]:
+        """The function of all members, by one of a group of them."""
+        devices, groups, at_once = self._groups
+
+        def split(leaf: jax.Array) -> jax.Array:
+            leaf = leaf.reshape(devices, groups, at_once, *leaf.shape[1:]).swapaxes(0, 1)
+            return leaf.reshape(groups, devices * at_once, *leaf.shape[3:])
+
+        def join(leaf: jax.Array) -> jax.Array:
+            leaf = leaf.reshape(groups, devices, at_once, *leaf.shape[2:]).swapaxes(0, 1)
+            return leaf.reshape(self._num_members, *leaf.shape[3:])
+
+        def in_groups(*arguments: Any) -> Any:
+            own = [
+                jax.tree.map(split, argument) if axis == 0 else None
+                for argument, axis in zip(arguments, in_axes, strict=True)
+            ]
+
+            def of_group(own: list[Any]) -> Any:
+                triples = zip(own, arguments, in_axes, strict=True)
+                return function(*(mine if axis == 0 else same for mine, same, axis in triples))
+
+            return jax.tree.map(join, jax.lax.map(of_group, own))
+
+        return in_groups
 
     def shard_batch(self, batch: Any) -> Any:
         """Inside jit: splits the leading axis of every leaf over the devices of its member."""

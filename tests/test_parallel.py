@@ -4,7 +4,12 @@ import json
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+
+from ntm_jax import parallel
 
 PROGRAM = """
 import json
@@ -13,7 +18,8 @@ jax.config.update("jax_num_cpu_devices", {devices})
 from tiny import tiny_config
 from ntm_jax import parallel
 from test_updates import make
-for batch, seeds in ((4, 1), (3, 1), (4, 2)):
+parallel._AT_ONCE_ON_CPU = 2
+for batch, seeds in ((4, 1), (3, 1), (4, 2), (4, 12)):
     config = tiny_config()
     config.batch_size, config.num_seeds = batch, seeds
     updates = make(config)
@@ -36,11 +42,30 @@ def run(devices):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.parametrize(
+    ("members", "groups"), [(1, 1), (3, 1), (8, 1), (12, 2), (30, 5), (13, 13)]
+)
+def test_groups_of_members_are_all_of_them_in_their_order(members, groups):
+    devices = parallel.Devices(members, batch_size=1)
+    if jax.device_count() == 1:
+        assert devices._groups == (1, groups, members // groups)
+
+    def function(own, shared):
+        return {"sum": own["a"] + shared, "key": jax.random.key_data(own["key"])}
+
+    own = {"a": jnp.arange(2.0 * members).reshape(members, 2)}
+    own["key"] = jax.vmap(jax.random.key)(jnp.arange(members))
+    shared = jnp.array([1.0, 3.0])
+    got = jax.jit(devices.over_members(function, (0, None)))(own, shared)
+    np.testing.assert_array_equal(got["sum"], own["a"] + shared)
+    np.testing.assert_array_equal(got["key"], jax.random.key_data(own["key"]))
+
+
 def test_two_devices_learn_what_one_learns():
     one, two = run(1), run(2)
     assert {said for said, _, _ in one} == {"1 of 1 x cpu"}
     # A batch that two cannot share stays on one; members are split before a batch is.
-    assert [said for said, _, _ in two] == ["2 of 2 x cpu", "1 of 2 x cpu", "2 of 2 x cpu"]
-    assert [split for _, split, _ in two] == [[2, False], [1, True], [2, True]]
+    assert [said for said, _, _ in two] == ["2 of 2 x cpu", "1 of 2 x cpu"] + 2 * ["2 of 2 x cpu"]
+    assert [split for _, split, _ in two] == [[2, False], [1, True], [2, True], [2, True]]
     for (_, _, expected), (_, _, losses) in zip(one, two, strict=True):
         assert losses == pytest.approx(expected, rel=1e-5)
