@@ -112,7 +112,7 @@ class Recurrent(nn.Module):
     def _scan(self, function: Callable[..., Any], time_axis: int) -> Callable[..., Any]:
         return nn.scan(
             function,
-            variable_broadcast="params",
+            variable_broadcast=("params", weight_gradients.TRANSPOSED),
             variable_axes={"trace": time_axis, weight_gradients.COLLECTIONS: 0},
             split_rngs={"params": False, "dropout": True},
             in_axes=time_axis,

@@ -1,9 +1,10 @@
-"""Gradients of dense layers in a scan, with one matrix product for all time steps.
+"""Gradients of dense layers in a scan, by fewer and better products.
 
 Autodiff adds the gradient of every kernel to a sum in every step of the backward pass: with a batch
 of a few sequences, much of an update is that sum being read and written. Here the backward pass
 keeps the gradient of each layer's outputs, and the layers' inputs; a product of the two, once it
-is through, is the same gradient.
+is through, is the same gradient. The gradient of the inputs takes transposed kernels, which a CPU
+reads against the grain in every step; here they are laid out once.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,11 +15,14 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-__all__ = ["COLLECTIONS", "deferred"]
+__all__ = ["COLLECTIONS", "TRANSPOSED", "deferred"]
 
 # What a dense layer saw, and zeros added to what it said, whose gradient is that of its outputs.
 # A scan that lists them among its `variable_axes`, stacked over time, has its layers deferred.
 COLLECTIONS = _SEEN, _ADDED = "dense_inputs", "dense_additions"
+
+# The layers' kernels, transposed. A scan lists it among its `variable_broadcast`.
+TRANSPOSED = "dense_transposed"
 
 Apply = Callable[[Any, jax.Array, Mapping[str, jax.Array]], jax.Array]
 
@@ -55,6 +59,7 @@ def deferred(model: nn.Module) -> Apply:
             flat = flatten_dict(params)
             dense = {path: value for path, value in flat.items() if path[:-1] in zeros}
             others = {path: value for path, value in flat.items() if path not in dense}
+            transposed = {(*layer, TRANSPOSED): dense[*layer, "kernel"].T for layer in zeros}
 
             def run(others: dict, added: dict, inputs: jax.Array) -> tuple[jax.Array, Any]:
                 variables = {
@@ -62,6 +67,7 @@ def deferred(model: nn.Module) -> Apply:
                     _ADDED: unflatten_dict(
                         {(*layer, _ADDED): value for layer, value in added.items()}
                     ),
+                    TRANSPOSED: unflatten_dict(transposed),
                 }
                 return model.apply(variables, inputs, rngs=rngs, mutable=(_SEEN,))
 
@@ -86,14 +92,34 @@ def _record(
     call: Callable[..., Any], args: tuple, kwargs: dict, context: nn.module.InterceptorContext
 ) -> Any:
     """Calls a method of a module; if it is a dense layer's, notes its inputs and adds the zeros."""
-    outputs = call(*args, **kwargs)
     layer = context.module
+    outputs = call(*args, **kwargs)
     if not isinstance(layer, nn.Dense) or context.method_name != "__call__":
         return outputs
     if layer.is_mutable_collection(_ADDED) or layer.has_variable(_ADDED, _ADDED):
         layer.sow(_SEEN, _SEEN, *args)
+        if layer.has_variable(TRANSPOSED, TRANSPOSED):
+            transposed = layer.get_variable(TRANSPOSED, TRANSPOSED).astype(outputs.dtype)
+            outputs = _back_through(outputs, args[0].astype(outputs.dtype), transposed)
         outputs = layer.perturb(_ADDED, outputs, collection=_ADDED)
     return outputs
+
+
+@jax.custom_vjp
+def _back_through(outputs: jax.Array, inputs: jax.Array, transposed: jax.Array) -> jax.Array:
+    """The outputs; their gradient goes to the inputs by the transposed kernel."""
+    return outputs
+
+
+def _back_through_forward(outputs: jax.Array, inputs: jax.Array, transposed: jax.Array) -> Any:
+    return outputs, transposed
+
+
+def _back_through_backward(transposed: jax.Array, gradient: jax.Array) -> tuple:
+    return None, gradient @ transposed, None
+
+
+_back_through.defvjp(_back_through_forward, _back_through_backward)
 
 
 def _by_layer(collection: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
