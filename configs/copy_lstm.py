@@ -21,7 +21,6 @@ def get_config() -> ConfigDict:
     config.learning_rate = 5e-4
     config.learning_rate_half_life = 0
     config.adam_b2 = 0.999  # the usual one, with which it was run
-    config.ema_decay = 0.0  # the latest parameters, as it was run
     config.log_every = 50
     config.eval_every = 1000
     return config

@@ -29,7 +29,6 @@ def get_config() -> ConfigDict:
     config.learning_rate = 1e-2
     config.learning_rate_half_life = 500  # a large rate breaks machines that are left at it
     config.adam_b2 = 0.99
-    config.ema_decay = 0.0  # the latest parameters, as in ntm_keras
     # Heads that walk before anything is learned left some machines at chance; those of which the
     # gates are half open learned sooner, and more of them something else than copying.
     config.model.shift_bias = 0.0

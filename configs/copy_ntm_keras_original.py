@@ -24,7 +24,6 @@ def get_config() -> ConfigDict:
     config.learning_rate = 5e-4
     config.learning_rate_half_life = 0
     config.adam_b2 = 0.999  # the usual one, as in ntm_keras
-    config.ema_decay = 0.0  # the latest parameters, as in ntm_keras
     config.clip_norm = 10.0
     config.log_every = 50
     config.eval_lengths = (5, 10, 20, 40, 80)

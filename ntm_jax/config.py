@@ -126,10 +126,9 @@ def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
             # parameter by 32 learning rates in all, by 10 with 0.99 and by 6 with 0.9. Of ten
             # machines with an LSTM controller, 0.99 lost two.
             adam_b2=0.9,
-            # Of the average of the parameters that is evaluated and kept, about its last 500
-            # updates; 0 keeps the latest. Single updates of a solved machine made it fail on one
-            # sequence in hundreds for a while; the average does not follow them.
-            ema_decay=0.998,
+            # Of the average of the parameters that is evaluated and kept, such as 0.998 for one of
+            # the last 500 updates or so; 0 keeps the latest.
+            ema_decay=0.0,
             clip_norm=1.0,  # the largest global norm of the gradient; 0 does not clip it
             clip_value=0.0,  # the largest size of each of its numbers; 0 does not clip them
             max_skipped=20,  # updates in a row skipped for a value that is not finite

@@ -42,7 +42,9 @@ def test_the_average_is_what_is_evaluated_and_kept(tmp_path, monkeypatch):
         save(self, state, step)
 
     monkeypatch.setattr(training._Loop, "save", spy)
-    training.train(tiny_config(), tmp_path)
+    config = tiny_config()
+    config.ema_decay = 0.9
+    training.train(config, tmp_path)
     last, kept = states[-1], load_run(tmp_path)
     assert same(kept.members, last.average)
     assert not same(last.average, last.params)

@@ -15,7 +15,7 @@ from typing import Any
 from absl import app, flags
 
 from benchmarks import commands
-from studies.copy_start.settings import BASE, CONFIGS, FACTORS, STARTS, Setting, path_of, table
+from studies.copy_start.settings import CONFIGS, FACTORS, STARTS, Setting, path_of, table
 
 _RUNS = flags.DEFINE_string("runs", None, "Folder to keep runs in; not kept if not given.")
 _CONTROLLERS = flags.DEFINE_multi_enum("controllers", list(CONFIGS), list(CONFIGS), "Which.")
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> None:
 def _measure(controller: str, setting: Setting, workdir: Path) -> dict[str, Any]:
     config = f"configs/{CONFIGS[controller]}.py"
     return {
-        "command": commands.train(config, {**_BUDGET, **BASE, **setting}, workdir),
+        "command": commands.train(config, {**_BUDGET, **setting}, workdir),
         "machine": commands.machine(),
         "summary": commands.summary(workdir),
         "evaluation": commands.evaluate(workdir, _LENGTHS, 64),

@@ -15,9 +15,6 @@ CONFIGS = {"feed_forward": "copy_ntm", "lstm": "copy_ntm_lstm"}
 
 Setting = dict[str, Any]
 
-# What all settings have in place of the config's: the latest parameters are judged, since their
-# average hides how steady a setting is. Averaging is a setting of its own.
-BASE: Setting = {"ema_decay": 0.0}
 # Every start of the memory with every first weighting.
 STARTS: list[Setting] = [
     {**memory, "model.weights_start": weights}
@@ -37,6 +34,7 @@ FACTORS: list[Setting] = [
     *({"model.train_slots": sizes} for sizes in ((22,), (24, 64), ())),
     *({"model.memory_scale": scale} for scale in (0.03, 0.3)),
     *({"model.gate_bias": bias} for bias in (0.0, -1.0, -5.0)),
+    *({"model.strength_bias": bias} for bias in (3.0, 10.0)),
     *({"model.sharpness_bias": bias} for bias in (0.0, 3.0)),
     *({"model.shift_bias": bias} for bias in (0.0, 4.0)),
     *({"model.forget_bias": bias} for bias in (0.0, 1.0)),
@@ -92,8 +90,8 @@ def table(controller: str, settings: list[Setting]) -> str:
 
 
 def _changes(controller: str, setting: Setting) -> list[tuple[str, Any]]:
-    """What a setting has that the controller's config, with the study's base, has not."""
-    config = flat(commands.load_config(CONFIGS[controller])) | BASE
+    """What a setting has that the controller's config has not."""
+    config = flat(commands.load_config(CONFIGS[controller]))
     return [(key, value) for key, value in setting.items() if config[key] != value]
 
 
