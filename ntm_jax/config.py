@@ -88,7 +88,7 @@ _MODELS = {
 }
 
 # Settings that came later than runs and machines that are kept, with what those did.
-_LATER = dict(clip_value=0.0, ema_decay=0.0)
+_LATER = dict(clip_value=0.0, ema_decay=0.0, restart_after=0)
 _LATER_NTM = dict(train_slots=(), segment=0, implementation="xla")
 
 _ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
@@ -140,6 +140,9 @@ def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
             eval_sequences=256,  # of each size
             solved_in_a_row=5,  # evaluations after which a machine counts as solved
             updates_after_solved=0,  # then it trains for so many more, and stops
+            # Updates after which a machine that never was right at the trained sizes begins anew,
+            # from other parameters; 0 leaves it as it is.
+            restart_after=0,
             task=dict(name=task, **settings),
             model=dict(name=model, **_pick("model.name", _MODELS, model)),
         )
@@ -181,6 +184,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "eval_sequences": _POSITIVE,
     "solved_in_a_row": _POSITIVE,
     "updates_after_solved": _COUNT,
+    "restart_after": _COUNT,
     "model.controller": (f"one of {_CONTROLLERS}", lambda value: value in _CONTROLLERS),
     "model.hidden_sizes": _SIZES,
     "model.hidden_size": _POSITIVE,

@@ -121,6 +121,14 @@ class Journal:
         """A line for members that are given up, so that a resumed run gives up the same."""
         self._record("lost", step, {"seeds": list(seeds)})
 
+    def restarted(self, step: int, seeds: Sequence[int]) -> None:
+        """A line for members that begin anew."""
+        self._record("restarted", step, {"seeds": list(seeds)})
+        self.say(
+            f"update {step:>6}  nothing learned in {self._config.restart_after} updates, begun "
+            f"anew: seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        )
+
     def say(self, line: str) -> None:
         """Any other line."""
         self._progress.say(line)

@@ -69,12 +69,15 @@ class Members:
         ]
         self.evaluated_at: int | None = None
         self._ended: list[str | None] = [None] * len(self.seeds)
+        self._began = [[0] for _ in self.seeds]
         for line in history:
             if line["kind"] == "evaluation":
                 self.note(line["step"], line[task.judged_by])
             elif line["kind"] == "lost":
                 for seed in line["seeds"]:
                     self._ended[self.seeds.index(seed)] = _NOT_FINITE
+            elif line["kind"] == "restarted":
+                self.restart(line["step"], line["seeds"])
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -106,6 +109,26 @@ class Members:
                 since = record.solved_at_step
                 if since is not None and step >= since + self._config.updates_after_solved:
                     self._ended[member] = _SOLVED
+
+    def stuck(self, step: int) -> list[int]:
+        """The seeds that are to begin anew: nothing learned, `restart_after` updates after a start.
+
+        Args:
+          step: updates behind the run, and before the last evaluation.
+        """
+        after = self._config.restart_after
+        return [
+            seed
+            for seed, going_on, record, began in zip(
+                self.seeds, self.going_on, self.records, self._began, strict=True
+            )
+            if after and going_on and record.learned_at_step is None and step >= began[-1] + after
+        ]
+
+    def restart(self, step: int, seeds: Sequence[int]) -> None:
+        """Notes that these begin anew after `step` updates."""
+        for seed in seeds:
+            self._began[self.seeds.index(seed)].append(step)
 
     def lose(self, skipped_in_a_row: np.ndarray) -> list[tuple[int, int]]:
         """Ends the members with too many updates skipped.
@@ -147,8 +170,9 @@ class Members:
                 "collapsed": record.collapsed,
                 self._judged_by: {label(size): error for size, error in record.errors.items()},
                 "skipped_updates": count,
+                "restarts": len(began) - 1,
             }
-            for seed, record, step, count in zip(
-                self.seeds, self.records, steps, skipped, strict=True
+            for seed, record, step, count, began in zip(
+                self.seeds, self.records, steps, skipped, self._began, strict=True
             )
         ]

@@ -119,7 +119,7 @@ class _Loop:
         """Trains from `step` to the end, and returns the summary."""
         while True:
             if self.evaluation_is_due(step):
-                self.evaluate(state, step)
+                state = self.evaluate(state, step)
             stopped = self.reason_to_stop(step)
             if stopped or (step and step % self.config.checkpoint_every == 0):
                 self.save(state, step)
@@ -193,12 +193,15 @@ class _Loop:
         if lost:
             self.journal.lost(step, [seed for seed, _ in lost])
 
-    def evaluate(self, state: TrainState, step: int) -> None:
-        """Scores all sizes; or not, if the run is interrupted: resumed, it makes up for it."""
+    def evaluate(self, state: TrainState, step: int) -> TrainState:
+        """Scores all sizes, and begins members anew that are stuck.
+
+        Or it does not, if the run is interrupted: resumed, it makes up for it.
+        """
         by_size = []
         for size in configs.eval_sizes(self.config):
             if self.received:
-                return
+                return state
             results = evaluation.evaluate_members(
                 self.model,
                 state.average,
@@ -211,6 +214,12 @@ class _Loop:
             )
             by_size.append([of_member for (of_member,) in results])
         self.journal.evaluation(step, by_size)
+        stuck = self.members.stuck(step)
+        if not stuck or step >= self.config.num_steps:
+            return state
+        self.members.restart(step, stuck)
+        self.journal.restarted(step, stuck)
+        return self.updates.restart(state, [seed in stuck for seed in self.members.seeds])
 
 
 def _skipped(state: TrainState) -> list[int]:

@@ -85,15 +85,33 @@ class Updates:
 
     def init(self) -> TrainState:
         """The state before the first update."""
-        inputs = jnp.zeros((1, 1, self.task.input_features))
-
-        def init(key: jax.Array) -> TrainState:
-            params = self._models[0].init(jax.random.fold_in(key, 0), inputs)["params"]
-            step = jnp.zeros((), jnp.int32)
-            return TrainState(params, params, self._optimizer.init(params), step)
-
         # One compilation in place of one for each operation.
-        return self.devices.put_members(jax.jit(jax.vmap(init))(self._keys))
+        return self.devices.put_members(jax.jit(jax.vmap(self._start))(self._keys))
+
+    def restart(self, state: TrainState, which: Sequence[bool]) -> TrainState:
+        """The state with some members begun anew, from parameters never drawn before.
+
+        Args:
+          state: is used up.
+          which: [E], true for those members.
+        """
+
+        @functools.partial(jax.jit, donate_argnums=0)
+        def restart(state: TrainState, which: jax.Array) -> TrainState:
+            def of_one(state: TrainState, key: jax.Array, anew: jax.Array) -> TrainState:
+                # The step makes the draw another than those before.
+                start = self._start(jax.random.fold_in(key, state.step))._replace(step=state.step)
+                return jax.tree.map(lambda new, old: jnp.where(anew, new, old), start, state)
+
+            return jax.vmap(of_one)(state, self._keys, which)
+
+        return self.devices.put_members(restart(state, np.asarray(which)))
+
+    def _start(self, key: jax.Array) -> TrainState:
+        """One member before its first update."""
+        inputs = jnp.zeros((1, 1, self.task.input_features))
+        params = self._models[0].init(jax.random.fold_in(key, 0), inputs)["params"]
+        return TrainState(params, params, self._optimizer.init(params), jnp.zeros((), jnp.int32))
 
     def to_checkpoint(self, state: TrainState) -> tuple[Any, Any]:
         """The parameters of the machine, and all else that going on takes."""

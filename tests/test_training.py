@@ -143,6 +143,27 @@ def test_a_run_that_lost_its_last_steps_writes_them_again_once(whole, tmp_path, 
     assert lines(tmp_path) == lines(whole[0])
 
 
+@pytest.mark.parametrize("stop_at", [4, 6])
+def test_a_machine_that_learns_nothing_begins_anew_also_when_resumed(
+    tmp_path, monkeypatch, stop_at
+):
+    config = tiny_config("dense")
+    config.restart_after = 4
+    summary = training.train(config, tmp_path / "whole")
+    restarts = [line["step"] for line in lines(tmp_path / "whole") if line["kind"] == "restarted"]
+    assert restarts == [4, 8]  # not at the end, 12
+    assert summary["restarts"] == 2
+    interrupt_at(monkeypatch, stop_at)
+    training.train(config, tmp_path / "resumed")
+    monkeypatch.undo()
+    assert training.train(config, tmp_path / "resumed")["restarts"] == 2
+    assert lines(tmp_path / "resumed") == lines(tmp_path / "whole")
+    assert same(stored(tmp_path / "resumed"), stored(tmp_path / "whole"))
+    config.restart_after = 0
+    training.train(config, tmp_path / "left")
+    assert not same(stored(tmp_path / "left"), stored(tmp_path / "whole"))
+
+
 def test_a_finished_run_trains_no_further(whole, capsys):
     workdir, summary = whole
     before = lines(workdir)

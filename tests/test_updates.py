@@ -191,3 +191,33 @@ def test_a_member_that_breaks_touches_no_other():
 def first(tree):
     """The first member."""
     return jax.tree.map(lambda leaf: leaf[0], tree)
+
+
+def test_a_restart_draws_anew_and_touches_no_other_member():
+    config = tiny_config("dense")
+    config.num_seeds = 3
+    updates = make(config)
+    first = jax.device_get(updates.init().params)
+    state, _ = updates.run(updates.init(), 2)
+    before = jax.device_get(state)
+    after = jax.device_get(updates.restart(state, [False, True, False]))
+
+    def member(tree, index):
+        return jax.tree.map(lambda leaf: leaf[index], tree)
+
+    for other in (0, 2):
+        assert same(member(after, other), member(before, other))
+    assert after.step.tolist() == [2, 2, 2]
+    for earlier in (first, before.params):
+        kernels = zip(*map(jax.tree.leaves, (member(after.params, 1), earlier)), strict=True)
+        assert not any(np.array_equal(new, old[1]) for new, old in kernels if new.any())
+    assert same(member(after.average, 1), member(after.params, 1))
+    assert after.optimizer_state.notfinite_count[1] == 0
+    moments = optax.tree.get_all_with_path(after.optimizer_state, "mu")
+    assert moments and not any(np.any(leaf[1]) for leaf in jax.tree.leaves(moments[0][1]))
+
+    config.seed, config.num_seeds = 1, 1
+    alone = make(config)
+    state, _ = alone.run(alone.init(), 2)
+    alone_after = jax.device_get(alone.restart(state, [True]))
+    assert same(member(alone_after.params, 0), member(after.params, 1))
