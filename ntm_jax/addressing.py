@@ -6,9 +6,10 @@ the number of memory slots, M the width of a slot, S = 2 max_shift + 1 the numbe
 
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
+
+from ntm_jax.shapes import check_shapes
 
 __all__ = [
     "AddressParameters",
@@ -22,8 +23,12 @@ __all__ = [
 ]
 
 # Lengths below this count as zero, so that a zero vector is similar to nothing and its gradient
-# is finite. Equation 6 is exact for every longer vector.
+# is finite. Equation 6 is exact for every longer vector, up to lengths of about 1e25: a longer one
+# is similar to nothing either.
 _MIN_NORM = 1e-6
+
+# Of lengths, so that their squares are in the range of float32; a power of two rounds nothing.
+_UNIT = 2.0**20
 
 # A weighting below this counts as this in the logarithm of equation 9.
 _MIN_WEIGHT = 1e-30
@@ -50,7 +55,8 @@ class AddressParameters(NamedTuple):
 def cosine_similarity(key: jax.Array, memory: jax.Array) -> jax.Array:
     """Cosine similarity of the key with every slot.
 
-    Equation 6: K[u, v] = u . v / (|u| |v|). A zero vector has similarity 0 with everything.
+    Equation 6: K[u, v] = u . v / (|u| |v|). A zero vector has similarity 0 with everything, and so
+    has one longer than about 1e25.
 
     Args:
       key: [M].
@@ -62,9 +68,10 @@ def cosine_similarity(key: jax.Array, memory: jax.Array) -> jax.Array:
     Raises:
       AssertionError: a shape does not fit.
     """
-    chex.assert_rank([key, memory], [1, 2])
-    chex.assert_equal_shape_suffix([key, memory], 1)
-    return (memory @ key) / (_norm(memory) * _norm(key))
+    check_shapes(key=(key, "M"), memory=(memory, "NM"))
+    # By one length after the other: their product may be out of range where they are not.
+    direction = key / _UNIT / _norm(key)
+    return memory @ direction / _UNIT / _norm(memory)
 
 
 def content_weights(memory: jax.Array, key: jax.Array, strength: jax.Array) -> jax.Array:
@@ -102,7 +109,8 @@ def similarity_weights(
     Raises:
       AssertionError: a shape does not fit.
     """
-    chex.assert_rank([similarity, strength], [1, 0])
+    exist = similarity if slots is None else slots
+    check_shapes(similarity=(similarity, "N"), strength=(strength, ""), slots=(exist, "N"))
     return jax.nn.softmax(strength * similarity, where=slots)
 
 
@@ -122,8 +130,7 @@ def interpolate(content: jax.Array, previous: jax.Array, gate: jax.Array) -> jax
     Raises:
       AssertionError: a shape does not fit.
     """
-    chex.assert_rank([content, previous, gate], [1, 1, 0])
-    chex.assert_equal_shape([content, previous])
+    check_shapes(content=(content, "N"), previous=(previous, "N"), gate=(gate, ""))
     return gate * content + (1.0 - gate) * previous
 
 
@@ -143,7 +150,7 @@ def shift(weights: jax.Array, shift_weights: jax.Array) -> jax.Array:
     Raises:
       AssertionError: a rank does not fit, or S is even.
     """
-    chex.assert_rank([weights, shift_weights], 1)
+    check_shapes(weights=(weights, "N"), shift_weights=(shift_weights, "S"))
     num_shifts = shift_weights.shape[0]
     if num_shifts % 2 == 0:
         raise AssertionError(f"shift_weights: expected an odd number of shifts, got {num_shifts}")
@@ -169,8 +176,9 @@ def sharpen(weights: jax.Array, sharpness: jax.Array, slots: jax.Array | None = 
     Raises:
       AssertionError: a shape does not fit.
     """
-    chex.assert_rank([weights, sharpness], [1, 0])
-    logits = sharpness * jnp.log(jnp.maximum(weights, _MIN_WEIGHT))
+    exist = weights if slots is None else slots
+    check_shapes(weights=(weights, "N"), sharpness=(sharpness, ""), slots=(exist, "N"))
+    logits = sharpness * jnp.log(_at_least(_MIN_WEIGHT, weights))
     return jax.nn.softmax(logits, where=slots)
 
 
@@ -194,5 +202,13 @@ def address(memory: jax.Array, previous: jax.Array, parameters: AddressParameter
 
 
 def _norm(vectors: jax.Array) -> jax.Array:
+    """Lengths in `_UNIT`."""
     # The limit is inside the root: the gradient of a root at zero is infinite.
-    return jnp.sqrt(jnp.maximum(jnp.sum(jnp.square(vectors), axis=-1), _MIN_NORM**2))
+    squares = jnp.sum(jnp.square(vectors / _UNIT), axis=-1)
+    return jnp.sqrt(_at_least((_MIN_NORM / _UNIT) ** 2, squares))
+
+
+def _at_least(limit: float, values: jax.Array) -> jax.Array:
+    # Below the limit the gradient is zero. That of a maximum is a product with zero, which is not
+    # a number where a sharpness of 1,000 has made the other factor infinite.
+    return jnp.where(values < limit, limit, values)
