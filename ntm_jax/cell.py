@@ -15,7 +15,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ntm_jax import addressing, heads, memory
+from ntm_jax import heads
+from ntm_jax.starts import Initializer, marked_memory, one_hot_weights, uniform_weights
+from ntm_jax.step import Step, machine_step
 
 __all__ = [
     "NTMCell",
@@ -26,8 +28,6 @@ __all__ = [
     "one_hot_weights",
     "uniform_weights",
 ]
-
-Initializer = Callable[[jax.Array, tuple[int, ...], Any], jax.Array]
 
 
 class NTMState(NamedTuple):
@@ -46,80 +46,6 @@ class NTMState(NamedTuple):
     read_weights: jax.Array
     write_weights: jax.Array
     read_vectors: jax.Array
-
-
-class Step(NamedTuple):
-    """One step as the trace shows it, in the collection "trace".
-
-    Attributes:
-      interface: what the controller said to the heads.
-      memory: [N, M], after writing.
-      read_weights: [R, N].
-      write_weights: [W, N].
-      read_vectors: [R, M].
-    """
-
-    interface: heads.Interface
-    memory: jax.Array
-    read_weights: jax.Array
-    write_weights: jax.Array
-    read_vectors: jax.Array
-
-
-def marked_memory(mark: float = 0.1) -> Initializer:
-    """Initial memory of zeros but for slot 0, like a blank tape whose left end is marked.
-
-    Args:
-      mark: every number of slot 0.
-
-    Returns:
-      What makes it from a key, the shape (N, M) and a dtype.
-    """
-
-    def init(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-        del key
-        return jnp.zeros(shape, dtype).at[0].set(mark)
-
-    return init
-
-
-def one_hot_weights(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """First weighting with every head on slot 0: shape [heads, N]."""
-    del key
-    return jnp.zeros(shape, dtype).at[..., 0].set(1.0)
-
-
-def uniform_weights(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """First weighting spread over all slots: shape [heads, N]."""
-    del key
-    return jnp.full(shape, 1.0 / shape[-1], dtype)
-
-
-def machine_step(
-    slots: jax.Array,
-    read_weights: jax.Array,
-    write_weights: jax.Array,
-    interface: heads.Interface,
-) -> Step:
-    """What happens to the memory in one step, for one example: address, write, address, read.
-
-    The read heads address the memory that the write heads have just left.
-
-    Args:
-      slots: the memory, [N, M].
-      read_weights: last step's, [R, N].
-      write_weights: last step's, [W, N].
-      interface: what the controller emitted.
-
-    Returns:
-      The step's memory, weightings and read vectors.
-    """
-    address = jax.vmap(addressing.address, in_axes=(None, 0, 0))
-    write_weights = address(slots, write_weights, interface.write)
-    slots = memory.write(slots, write_weights, interface.erase, interface.add)
-    read_weights = address(slots, read_weights, interface.read)
-    read_vectors = jax.vmap(memory.read, in_axes=(None, 0))(slots, read_weights)
-    return Step(interface, slots, read_weights, write_weights, read_vectors)
 
 
 class NTMCell(nn.RNNCellBase):
@@ -208,6 +134,13 @@ class NTMCell(nn.RNNCellBase):
                 f"carry: expected read vectors of shape {reads_shape} for inputs of shape "
                 f"{inputs.shape}, got {carry.read_vectors.shape}"
             )
+        for name in ("memory", "read_weights", "write_weights"):
+            shape = getattr(carry, name).shape
+            if len(shape) != inputs.ndim + 1 or shape[:-2] != inputs.shape[:-1]:
+                raise ValueError(
+                    f"carry: expected {name} with the batch axes {inputs.shape[:-1]} of the "
+                    f"inputs and two more, got shape {shape}"
+                )
         sizes = self.num_read_heads, self.num_write_heads, self.slot_width, self.max_shift
         last_reads = carry.read_vectors.reshape(*inputs.shape[:-1], -1)
         seen = jnp.concatenate([inputs, last_reads.astype(inputs.dtype)], axis=-1)

@@ -72,6 +72,9 @@ def evaluate(
 
     Returns:
       The results.
+
+    Raises:
+      ValueError: a size that the task has not; the message names its axis.
     """
     return evaluate_members(model, _alone(params), task, sizes, num_sequences, seed)[0]
 
@@ -168,6 +171,7 @@ def _size(size: int | Size) -> Size:
 
 def _chunks(task: Task, size: Size, num_sequences: int, seed: int) -> list[tuple[int, jax.Array]]:
     """How many examples of one size there are in each batch, and its key."""
+    task.check_size(*size)
     key = jax.random.key(seed)
     # Folded with the size: what else is evaluated in the same call changes nothing.
     for number in size:

@@ -1,9 +1,10 @@
 """What is minimised and what is counted, over the scored steps of a batch."""
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
+
+from ntm_jax.shapes import check_shapes
 
 __all__ = ["bit_cross_entropy", "bit_errors", "bits_per_sequence"]
 
@@ -21,7 +22,7 @@ def bit_cross_entropy(logits: jax.Array, targets: jax.Array, weights: jax.Array)
     Returns:
       Nats per bit, scalar; 0 where all weights are 0.
     """
-    _check(logits, targets, weights)
+    check_shapes(logits=(logits, "BTO"), targets=(targets, "BTO"), weights=(weights, "BT"))
     bits = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), targets)
     weights = weights.astype(jnp.float32)
     total = jnp.maximum(jnp.sum(weights), 1e-9) * logits.shape[-1]
@@ -39,7 +40,7 @@ def bits_per_sequence(logits: jax.Array, targets: jax.Array, mask: jax.Array) ->
     Returns:
       Bits (logarithms to base 2), [B].
     """
-    _check(logits, targets, mask)
+    check_shapes(logits=(logits, "BTO"), targets=(targets, "BTO"), mask=(mask, "BT"))
     nats = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), targets)
     return jnp.sum(jnp.where(mask[..., None], nats, 0.0), axis=(1, 2)) / jnp.log(2.0)
 
@@ -55,12 +56,6 @@ def bit_errors(logits: jax.Array, targets: jax.Array, mask: jax.Array) -> jax.Ar
     Returns:
       [B], float32. A logit that is not a number is wrong whatever the target.
     """
-    _check(logits, targets, mask)
+    check_shapes(logits=(logits, "BTO"), targets=(targets, "BTO"), mask=(mask, "BT"))
     wrong = ((logits > 0) != (targets > 0.5)) | jnp.isnan(logits)
     return jnp.sum(wrong & mask[..., None], axis=(1, 2)).astype(jnp.float32)
-
-
-def _check(logits: jax.Array, targets: jax.Array, of_steps: jax.Array) -> None:
-    chex.assert_rank(logits, 3)
-    chex.assert_equal_shape([logits, targets])
-    chex.assert_shape(of_steps, logits.shape[:-1])

@@ -4,8 +4,9 @@ Every function is written for one example; `jax.vmap` adds heads and batches. N 
 memory slots, M the width of a slot, W the number of write heads.
 """
 
-import chex
 import jax
+
+from ntm_jax.shapes import check_shapes
 
 __all__ = ["add", "erase", "read", "write"]
 
@@ -25,8 +26,7 @@ def read(memory: jax.Array, weights: jax.Array) -> jax.Array:
     Raises:
       AssertionError: a shape does not fit.
     """
-    chex.assert_rank([memory, weights], [2, 1])
-    chex.assert_equal_shape_prefix([memory, weights], 1)
+    check_shapes(memory=(memory, "NM"), weights=(weights, "N"))
     return weights @ memory
 
 
@@ -46,7 +46,7 @@ def erase(memory: jax.Array, weights: jax.Array, erase_vector: jax.Array) -> jax
     Raises:
       AssertionError: a shape does not fit.
     """
-    _check_write(memory, weights, erase_vector)
+    check_shapes(memory=(memory, "NM"), weights=(weights, "N"), erase_vector=(erase_vector, "M"))
     return memory * (1.0 - _outer(weights, erase_vector))
 
 
@@ -66,7 +66,7 @@ def add(memory: jax.Array, weights: jax.Array, add_vector: jax.Array) -> jax.Arr
     Raises:
       AssertionError: a shape does not fit.
     """
-    _check_write(memory, weights, add_vector)
+    check_shapes(memory=(memory, "NM"), weights=(weights, "N"), add_vector=(add_vector, "M"))
     return memory + _outer(weights, add_vector)
 
 
@@ -89,9 +89,12 @@ def write(
     Raises:
       AssertionError: a shape does not fit.
     """
-    chex.assert_rank([weights, erase_vectors, add_vectors], 2)
-    chex.assert_equal_shape([erase_vectors, add_vectors])
-    chex.assert_equal_shape_prefix([weights, erase_vectors], 1)
+    check_shapes(
+        memory=(memory, "NM"),
+        weights=(weights, "WN"),
+        erase_vectors=(erase_vectors, "WM"),
+        add_vectors=(add_vectors, "WM"),
+    )
     for head_weights, vector in zip(weights, erase_vectors, strict=True):
         memory = erase(memory, head_weights, vector)
     for head_weights, vector in zip(weights, add_vectors, strict=True):
@@ -103,8 +106,3 @@ def _outer(weights: jax.Array, vector: jax.Array) -> jax.Array:
     # As a matrix product: its transposes are matrix products too, where those of a broadcast
     # multiplication are reductions.
     return weights[:, None] @ vector[None, :]
-
-
-def _check_write(memory: jax.Array, weights: jax.Array, vector: jax.Array) -> None:
-    chex.assert_rank([memory, weights, vector], [2, 1, 1])
-    chex.assert_equal(memory.shape, (*weights.shape, *vector.shape))

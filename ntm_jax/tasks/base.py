@@ -69,8 +69,11 @@ class Task:
         """Refuses a size that there is not.
 
         Raises:
-          ValueError: a number is too small; the message names its axis.
+          ValueError: a number is too small, the message names its axis; or there is not one for
+            each axis.
         """
+        if len(size) != len(self.axes):
+            raise ValueError(f"size: expected a number for each of {(*self.axes,)}, got {size}")
         for axis, number, least in zip(self.axes, size, self.smallest_size, strict=True):
             if number < least:
                 raise ValueError(f"{axis}: expected at least {least}, got {number}")
