@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
 from ntm_jax import baselines, controllers, models
 from ntm_jax.cell import NTMCell, marked_memory, one_hot_weights, uniform_weights
-from ntm_jax.config import ConfigError, eval_sizes
+from ntm_jax.config import ConfigError, eval_name, eval_sizes
 from ntm_jax.tasks import TASKS
 from ntm_jax.tasks.base import Task, describe
 
@@ -34,10 +35,14 @@ def make_task(config: ConfigDict) -> Task:
     fields = dict(config.task)
     try:
         task = TASKS[fields.pop("name")](**fields)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    try:
         for size in eval_sizes(config):
             task.check_size(*size)
     except ValueError as error:
-        raise ConfigError(str(error)) from None
+        axis, _, said = str(error).partition(": ")
+        raise ConfigError(f"{eval_name(axis)}: {said}") from None
     return task
 
 
@@ -55,7 +60,7 @@ def make_model(config: ConfigDict, num_slots: int | None = None) -> nn.Module:
     name = fields.pop("name")
     features = make_task(config).output_features
     if name == "ntm":
-        return _ntm(config.model, features, num_slots or config.model.num_slots)
+        return _ntm(config.model, features, _slots(config.model, num_slots))
     if num_slots is not None:
         raise ConfigError(f"slots: expected a model with a memory, got {name!r}")
     try:
@@ -109,6 +114,18 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     return optax.chain(*clips, optimizer)
 
 
+def _slots(fields: ConfigDict, num_slots: int | None) -> int:
+    """The size of the memory; what is learned of each slot needs as many as in training."""
+    chosen = fields.num_slots if num_slots is None else num_slots
+    trained = min(fields.train_slots, default=fields.num_slots)
+    if "learned" in (fields.memory_start, fields.weights_start) and chosen < trained:
+        raise ConfigError(
+            f"{'model.num_slots' if num_slots is None else 'slots'}: expected at least the "
+            f"{trained} with which the start is learned, got {chosen}"
+        )
+    return chosen
+
+
 def _ntm(fields: ConfigDict, features: int, num_slots: int) -> models.NTM:
     dtype = None if fields.dtype == "float32" else jnp.bfloat16
     if fields.controller == "feed_forward":
@@ -148,6 +165,8 @@ def _ntm(fields: ConfigDict, features: int, num_slots: int) -> models.NTM:
         },
     )
     learn = [part for part in models.LEARNABLE if fields[f"{part}_start"] == "learned"]
+    if fields.implementation == "fused":
+        _check_fused(cell)
     return models.NTM(
         cell,
         learn=tuple(learn),
@@ -155,6 +174,17 @@ def _ntm(fields: ConfigDict, features: int, num_slots: int) -> models.NTM:
         segment=fields.segment,
         implementation=fields.implementation,
     )
+
+
+def _check_fused(cell: NTMCell) -> None:
+    """Asks for a step of one number, as the kernels do not mind how many there are."""
+    from ntm_jax import fused  # Pallas, which only those who want it wait for
+
+    carry = jax.eval_shape(lambda: cell.initialize_carry(jax.random.key(0), (1,)))
+    try:
+        fused.fits("fused", cell, carry, jax.ShapeDtypeStruct((1, 1), jnp.float32))
+    except ValueError as error:
+        raise ConfigError(f"model.{error}") from None
 
 
 def _stack(cells: Iterable[nn.RNNCellBase]) -> nn.RNNCellBase:

@@ -125,7 +125,9 @@ class Recurrent(nn.Module):
     ) -> tuple[Any, jax.Array]:
         """A scan over segments of a scan over steps; masked ones fill the last segment."""
         time_axis, num_steps = inputs.ndim - 2, inputs.shape[-2]
-        missing = -num_steps % self.segment
+        # A longer one would be padding for the most part.
+        segment = min(self.segment, max(num_steps, 1))
+        missing = -num_steps % segment
         if missing:
             mask = jnp.ones(inputs.shape[:-1], bool) if mask is None else mask
             inputs, mask = (
@@ -136,7 +138,7 @@ class Recurrent(nn.Module):
             )
         seen = jax.tree.map(
             lambda array: array.reshape(
-                *array.shape[:time_axis], -1, self.segment, *array.shape[time_axis + 1 :]
+                *array.shape[:time_axis], -1, segment, *array.shape[time_axis + 1 :]
             ),
             (inputs, mask),
         )
@@ -268,7 +270,8 @@ def trace(
       The outputs, and a `Step` whose leaves have a time axis behind the batch axes. Masked steps
       show what the heads would have done.
     """
-    whole = model.clone(segment=0)  # nothing to keep small: there is no backward pass
+    # Nothing to keep small, as there is no backward pass; and step by step, not in one launch.
+    whole = model.clone(segment=0, implementation="xla")
     outputs, recorded = whole.apply({"params": params}, inputs, mask, mutable=["trace"])
     return outputs, recorded["trace"]["cell"]["step"]
 

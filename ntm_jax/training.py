@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from ntm_jax import build, evaluation, models, runs, signals
+from ntm_jax import build, evaluation, models, room, runs, signals
 from ntm_jax import config as configs
 from ntm_jax.checkpoints import Checkpoints
 from ntm_jax.journal import Journal
@@ -46,7 +46,9 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     started = time.monotonic()
     configs.validate(config)
     task, optimizer = build.make_task(config), build.make_optimizer(config)
-    trained = build.make_trained_models(config)
+    trained, sizes = build.make_trained_models(config), configs.eval_sizes(config)
+    room.check_training(config, task, trained[-1])
+    room.check_evaluation(config, task, build.make_model(config), sizes, config.num_seeds)
     workdir = Path(workdir)
     checkpoints = Checkpoints(workdir)
     try:
@@ -84,6 +86,14 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         raise TrainingError(
             f"{workdir}: expected a folder that can be written to, got: {error}; "
             f"{checkpoints.last()}; once it can be, the same command goes on"
+        ) from error
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise TrainingError(
+            f"{workdir}: expected an update that fits into memory, got: "
+            f"{str(error).splitlines()[0]}; {checkpoints.last()}. Try a smaller batch_size or "
+            "model, or a model.segment of about the root of the steps."
         ) from error
 
 

@@ -171,7 +171,7 @@ def test_clipping_is_by_global_norm_or_by_value(optax_promotion, overrides, clip
         (build.make_task, "task.format", "mine", "task.format: expected one of ('default', "),
         (build.make_model, "model.hidden_sizes", (), "model.hidden_sizes: expected at least one"),
         (build.make_trained_models, "model.train_slots", (9,), "model.train_slots: expected 20"),
-        (build.make_task, "eval_lengths", (0, 3), "length: expected at least 1, got 0"),
+        (build.make_task, "eval_lengths", (0, 3), "eval_lengths: expected at least 1, got 0"),
     ],
 )
 def test_what_only_shows_in_building_is_named_as_well(make, name, value, said):
@@ -183,6 +183,21 @@ def test_what_only_shows_in_building_is_named_as_well(make, name, value, said):
 def test_a_memory_too_small_for_the_task_is_refused():
     config = settings(**{"model.train_slots": (), "model.num_slots": 19})
     with pytest.raises(configs.ConfigError, match="model.num_slots: expected 20 or more for copy"):
+        build.make_trained_models(config)
+
+
+def test_a_memory_with_fewer_slots_than_its_start_is_learned_for_is_refused():
+    learned = {"model.memory_start": "learned", "model.num_slots": 21}
+    with pytest.raises(configs.ConfigError, match="model.num_slots: expected at least the 22"):
+        build.make_model(settings(**learned))
+    with pytest.raises(configs.ConfigError, match="slots: expected at least the 22 .*, got 20"):
+        build.make_model(settings(**learned), num_slots=20)
+
+
+def test_a_machine_that_the_kernels_are_not_written_for_is_refused_before_training():
+    config = settings(**{"model.implementation": "fused", "model.dtype": "bfloat16"})
+    said = "^model.implementation 'fused': dtype: expected None, got"
+    with pytest.raises(configs.ConfigError, match=said):
         build.make_trained_models(config)
 
 

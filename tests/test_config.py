@@ -34,6 +34,13 @@ def settings(**overrides):
         ("model.hidden_sizes", (0,), "model.hidden_sizes: expected whole numbers"),
         ("model.memory_start", "zero", "model.memory_start: expected one of"),
         ("model.dtype", "float16", "model.dtype: expected one of"),
+        ("ema_decay", 0.99999999, "ema_decay: expected at least 0 and less than 1"),
+        ("learning_rate", 1e39, "learning_rate: expected a number from -1e+30 to 1e+30"),
+        ("batch_size", 10**10, "batch_size: expected at most 1000000000, got 10000000000"),
+        ("model.max_shift", 65, "model.max_shift: expected at most 64, got 65"),
+        ("model.train_slots", (True,), "model.train_slots: expected whole numbers"),
+        ("eval_lengths", (10**10,), "eval_lengths: expected one or more whole numbers"),
+        ("eval_lengths", (3,) * 65, "eval_lengths: expected at most 64 numbers, got (3, 3,"),
         ("model.implementation", "cuda", "model.implementation: expected one of ('xla', 'fused'"),
     ],
 )
