@@ -6,12 +6,14 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from ntm_jax import compilation, evaluation, parallel, pretrained, reports, runs
+from ntm_jax import compilation, evaluation, parallel, pretrained, reports, room, runs
 from ntm_jax.checkpoints import CheckpointError
 from ntm_jax.config import ConfigError, eval_name, eval_sizes, plural
 from ntm_jax.tasks import TASKS
 from ntm_jax.tasks.base import Size, describe
 from ntm_jax.trained import Trained, load_pretrained, load_run
+
+_MOST = 10**9  # of numbers that are sizes
 
 _AXES = {
     axis: flags.DEFINE_list(plural(axis), None, "Numbers, by commas; the run's own if not given.")
@@ -21,9 +23,11 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; the newest under ru
 _PRETRAINED = flags.DEFINE_enum(
     "pretrained", None, pretrained.names(), "A machine that ships; copy_ntm where there is no run."
 )
-_SLOTS = flags.DEFINE_integer("slots", None, "Slots of the memory; the run's own if not given.", 1)
+_SLOTS = flags.DEFINE_integer(
+    "slots", None, "Slots of the memory; the run's own if none.", 1, _MOST
+)
 _MEMBER = flags.DEFINE_integer("member", None, "The one to take out of an ensemble.", 0)
-_SEQUENCES = flags.DEFINE_integer("sequences", 256, "Sequences of each size.", 1)
+_SEQUENCES = flags.DEFINE_integer("sequences", 256, "Sequences of each size.", 1, 1_000_000)
 _SEED = flags.DEFINE_integer("seed", 1, "Of the sequences.", 0, 2**32 - 1)
 _PER_STEP = flags.DEFINE_bool("per_step", False, "Show accuracy by time step and by bit as well.")
 _JSON = flags.DEFINE_string("json", None, "File to write the results to.")
@@ -83,12 +87,19 @@ def main(argv: list[str]) -> None:
 def _load() -> Trained:
     """What the flags name; else the newest run; else, before anything was trained, what ships."""
     if _PRETRAINED.value:
+        for flag in (_WORKDIR, _MEMBER):
+            if flag.value is not None:
+                sys.exit(
+                    f"eval.py: --{flag.name}: expected none beside --pretrained, got {flag.value}"
+                )
         return load_pretrained(_PRETRAINED.value, _SLOTS.value)
-    if _WORKDIR.value:
+    if _WORKDIR.value is not None:
         return load_run(Path(_WORKDIR.value), _SLOTS.value, _MEMBER.value)
     try:
         workdir = runs.newest_run()
     except runs.RunError as error:
+        if _MEMBER.value is not None:
+            raise
         print(f"eval.py: {error}\neval.py: here is copy_ntm, pretrained", file=sys.stderr)
         return load_pretrained("copy_ntm", _SLOTS.value)
     return load_run(workdir, _SLOTS.value, _MEMBER.value)
@@ -110,6 +121,9 @@ def _sizes(trained: Trained, numbers: dict[str, tuple[int, ...]]) -> list[Size]:
             trained.task.check_size(*size)
     except ValueError as error:
         sys.exit(f"eval.py: {error}")
+    if trained.num_slots is not None:
+        config.model.num_slots = trained.num_slots
+    room.check_evaluation(config, trained.task, trained.model, sizes, len(trained.seeds))
     return sizes
 
 
@@ -123,6 +137,8 @@ def _numbers(axis: str, words: list[str]) -> tuple[int, ...]:
             f"eval.py: --{plural(axis)}: expected whole numbers greater than 0, "
             f"got {','.join(words)!r}"
         )
+    if max(numbers) > _MOST:
+        sys.exit(f"eval.py: --{plural(axis)}: expected at most {_MOST}, got {max(numbers)}")
     return numbers
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ntm_jax import config as configs
-from ntm_jax import success
+from ntm_jax import runs, success
 from ntm_jax.tasks.base import Task, label, size_of
 
 __all__ = ["Members", "packed", "unpacked"]
@@ -52,6 +52,9 @@ class Members:
       task: of the run.
       history: lines of metrics.jsonl, of a run that goes on or is looked at.
 
+    Raises:
+      RunError: a line is not one of such a run.
+
     Attributes:
       seeds: of the members, in order.
       records: how each fared.
@@ -71,13 +74,23 @@ class Members:
         self._ended: list[str | None] = [None] * len(self.seeds)
         self._began = [[0] for _ in self.seeds]
         for line in history:
-            if line["kind"] == "evaluation":
-                self.note(line["step"], line[task.judged_by])
-            elif line["kind"] == "lost":
-                for seed in line["seeds"]:
-                    self._ended[self.seeds.index(seed)] = _NOT_FINITE
-            elif line["kind"] == "restarted":
-                self.restart(line["step"], line["seeds"])
+            try:
+                self._remember(line)
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+                raise runs.RunError(
+                    "metrics.jsonl: expected lines as this version writes them, got another for "
+                    f"update {line['step']} ({error!r}); put the file back, or train anew in "
+                    "another --workdir"
+                ) from None
+
+    def _remember(self, line: dict[str, Any]) -> None:
+        if line["kind"] == "evaluation":
+            self.note(line["step"], line[self._judged_by])
+        elif line["kind"] == "lost":
+            for seed in line["seeds"]:
+                self._ended[self.seeds.index(seed)] = _NOT_FINITE
+        elif line["kind"] == "restarted":
+            self.restart(line["step"], line["seeds"])
 
     def __len__(self) -> int:
         return len(self.seeds)

@@ -5,6 +5,7 @@ are data alone; loading them runs nothing.
 """
 
 import json
+import zipfile
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any, NamedTuple
@@ -19,6 +20,9 @@ from ntm_jax import build
 from ntm_jax import config as configs
 
 __all__ = ["Pretrained", "load_pretrained", "names", "read", "write"]
+
+# What is raised on the way from the bytes of a file to a machine, if they are not those of one.
+_DAMAGES = (AttributeError, EOFError, KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile)
 
 
 class Pretrained(NamedTuple):
@@ -64,16 +68,23 @@ def read(name: str) -> Pretrained:
     """A machine with its card.
 
     Raises:
-      ConfigError: no such machine.
+      ConfigError: no such machine, or one whose files are damaged or of another version.
     """
     if name not in names():
         raise configs.ConfigError(f"pretrained: expected one of {tuple(names())}, got {name!r}")
-    card = json.loads((_folder() / f"{name}.json").read_text())
-    path = _folder() / f"{name}.npz"
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        params = traverse_util.unflatten_dict(dict(arrays), sep="/")
-    config = configs.from_dict(card["config"])
-    configs.validate(config)
+    path = _folder() / f"{name}.json"
+    try:
+        card = json.loads(path.read_text())
+        config = configs.from_dict(card["config"])
+        configs.validate(config)
+        path = _folder() / f"{name}.npz"
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            params = traverse_util.unflatten_dict(dict(arrays), sep="/")
+    except _DAMAGES as error:
+        raise configs.ConfigError(
+            f"{path}: expected a machine as it ships, got a file that is not: "
+            f"{configs.shown(error)}; install ntm_jax again"
+        ) from None
     return Pretrained(config, params, card, path)
 
 

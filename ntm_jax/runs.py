@@ -107,7 +107,7 @@ def load_config(workdir: Path) -> ConfigDict:
         values = json.loads(path.read_text())
     except FileNotFoundError:
         raise RunError(f"{workdir}: expected a run folder with a config.json, got none") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise RunError(
             f"{path}: expected a config as JSON, got: {error}; put it back, or remove the folder"
         ) from None
@@ -146,16 +146,19 @@ def append_metrics(workdir: Path, line: dict[str, Any]) -> None:
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
-    """All lines of metrics.jsonl; a last line torn by a crash is left out."""
+    """The lines of metrics.jsonl up to the first that is none, as the last after a crash may be."""
     path = workdir / "metrics.jsonl"
     if not path.exists():
         return []
     lines = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(errors="replace").splitlines():
         try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
+            said = json.loads(line)
+        except ValueError:
             break
+        if not isinstance(said, dict) or type(said.get("step")) is not int:
+            break
+        lines.append(said)
     return lines
 
 

@@ -109,10 +109,16 @@ def load_pretrained(name: str, num_slots: int | None = None) -> Trained:
     """A machine that ships with the package, ready to evaluate.
 
     Raises:
-      ConfigError: no such machine.
+      ConfigError: no such machine, or one whose files are damaged.
     """
     machine = pretrained.read(name)
-    solved_at = machine.card["training"]["solved_at_step"]
+    try:
+        solved_at = int(machine.card["training"]["solved_at_step"])
+    except (KeyError, TypeError, ValueError):
+        raise configs.ConfigError(
+            f"{name}.json: expected a card that says when it was solved, got another; install "
+            "ntm_jax again"
+        ) from None
     return Trained(
         **_known(machine.config, num_slots),
         members=jax.tree.map(lambda leaf: leaf[None], machine.params),
@@ -128,5 +134,5 @@ def _known(config: ConfigDict, num_slots: int | None) -> dict[str, Any]:
         "model": build.make_model(config, num_slots),
         "config": config,
         "task": build.make_task(config),
-        "num_slots": num_slots or config.model.get("num_slots"),
+        "num_slots": config.model.get("num_slots") if num_slots is None else num_slots,
     }

@@ -1,3 +1,6 @@
+import json
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -41,6 +44,45 @@ def test_its_memory_can_be_enlarged():
 def test_an_unknown_machine_is_one_line_with_those_there_are():
     with pytest.raises(configs.ConfigError, match=r"pretrained: expected one of \('copy_ntm'"):
         ntm_jax.load_pretrained("sort")
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def _add_setting(path):
+    card = json.loads(path.read_text())
+    card["config"]["model"]["num_tapes"] = 2
+    path.write_text(json.dumps(card))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("copy_ntm.npz", _truncate),
+        ("copy_ntm.npz", _flip),
+        ("copy_ntm.npz", lambda path: path.write_bytes(b"")),
+        ("copy_ntm.json", _truncate),
+        ("copy_ntm.json", lambda path: path.write_text("[1]")),
+        ("copy_ntm.json", _add_setting),
+        ("copy_ntm.json", lambda path: path.unlink()),
+    ],
+)
+def test_a_damaged_machine_is_one_line_with_its_file(name, damage, tmp_path, monkeypatch):
+    folder = shutil.copytree(pretrained._folder(), tmp_path / "machines")
+    monkeypatch.setattr(pretrained, "_folder", lambda: folder)
+    pretrained.read("copy_ntm")
+    damage(folder / name)
+    said = f"{name}: expected a machine as it ships, got a file that is not: "
+    with pytest.raises(configs.ConfigError, match=said) as error:
+        pretrained.read("copy_ntm")
+    assert "\n" not in str(error.value)
 
 
 def test_what_is_written_is_read_again(tmp_path, monkeypatch):
