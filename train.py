@@ -1,5 +1,7 @@
 """Trains the model of a config: python train.py --config=configs/copy_ntm.py."""
 
+import ast
+import itertools
 import sys
 from pathlib import Path
 
@@ -19,21 +21,53 @@ flags.mark_flag_as_required("config")
 _SECONDS_TO_SAVE = 8.0  # after Ctrl-C or SIGTERM; a machine that is shut down allows ten
 
 
+# What absl and ml_collections raise for settings and files that they cannot make a config of.
+_MISTAKES = (AttributeError, LookupError, OSError, SyntaxError, TypeError, ValueError)
+
+
 def _parse_flags(argv: list[str]) -> list[str]:
-    """As absl does, but a setting that does not exist is one line with those that do."""
+    """As absl does, but a mistake in a setting or in the file's name is one line."""
     try:
-        return app.parse_flags_with_usage(argv)
-    except AttributeError as error:
-        words = [word.lstrip("-").split("=")[0] for word in argv]
-        overrides = [word.removeprefix("config.") for word in words if word.startswith("config.")]
+        rest = app.parse_flags_with_usage(argv)
+        flat(_CONFIG.value)  # one that could not be read says so only now
+    except _MISTAKES as error:
+        sys.exit(f"train.py: {_mistake(argv, error)}")
+    return rest
+
+
+def _mistake(argv: list[str], error: Exception) -> str:
+    """What was wrong: the file, a setting that does not exist, or a value."""
+    words = [word.lstrip("-") for word in argv]
+    files = [word.removeprefix("config=") for word in words if word.startswith("config=")]
+    files += [after for word, after in itertools.pairwise(words) if word == "config"]
+    try:
         # The file again, without what was to be changed in it.
         alone = flags.FlagValues()
         config_flags.DEFINE_config_file("config", flag_values=alone, sys_argv=[])
-        alone([argv[0], *(word for word in argv if word.lstrip("-").startswith("config="))])
-        unknown = [name for name in overrides if name not in flat(alone.config or {})]
-        if not unknown or alone.config is None:
-            sys.exit(f"train.py: --config: {error}")
-        sys.exit(f"train.py: --config.{unknown_setting(unknown[0], alone.config)}")
+        alone([argv[0], *(f"--config={file}" for file in files)])
+        known = flat(alone.config)
+    except (*_MISTAKES, flags.Error) as of_file:
+        return f"--config: expected a file that makes a config, got: {_in_one_line(of_file)}"
+    changed = [word.removeprefix("config.") for word in words if word.startswith("config.")]
+    for name, _, value in (change.partition("=") for change in changed):
+        if name not in known:
+            return f"--config.{unknown_setting(name, alone.config)}"
+        if isinstance(error, SyntaxError) and isinstance(known[name], tuple) and not _reads(value):
+            return f"--config.{name}: expected a tuple such as {known[name]}, got {value!r}"
+    return f"--config: {_in_one_line(error)}"
+
+
+def _reads(value: str) -> bool:
+    """Whether this is Python at all."""
+    try:
+        ast.parse(value, mode="eval")
+    except SyntaxError:
+        return False
+    return True
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def main(argv: list[str]) -> None:

@@ -18,6 +18,8 @@ from ntm_jax import config as configs
 from ntm_jax.config import ConfigError
 from ntm_jax.updates import Updates
 
+TINY = ROOT / "tests" / "tiny.py"
+
 pytestmark = pytest.mark.usefixtures("optax_promotion")
 
 # In so many draws some are slow, or of values that do not fit together.
@@ -178,7 +180,7 @@ def commands(warm, folder, count):
         shutil.rmtree(folder / "runs", ignore_errors=True)
         shutil.rmtree(folder / "folder", ignore_errors=True)
         few = ("num_steps", "checkpoint_every", "eval_every", "log_every")
-        config = f"--config={ROOT / 'tests/tiny.py'}:{model}"
+        config = f"--config={TINY}:{model}"
         arguments = [config, *(f"--config.{name}=2" for name in few), *arguments]
         assert_no_traceback(warm.run("train.py", *arguments), arguments)
 
@@ -231,4 +233,26 @@ def test_what_cannot_be_evaluated_is_one_line(warm, arguments, said):
     status, lines = warm.run("eval.py", *arguments)
     assert status == 1
     assert lines.startswith(f"eval.py: {said}")
+    assert lines.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing.py"], "--config: expected a file that makes a config, got: "),
+        (["", "--config.seed=1"], "--config: expected a file that makes a config, got: "),
+        ([TINY, "--config.model.x=1"], "--config.model.x: no such setting; "),
+        ([TINY, "--config.seed.x=1"], "--config.seed.x: no such setting; did you mean seed? "),
+        (
+            [TINY, "--config.eval_lengths=(10,"],
+            "--config.eval_lengths: expected a tuple such as (2, 5), got '(10,'",
+        ),
+        ([TINY, "--config.batch_size=10000000000"], "batch_size: expected at most 1000000000, got"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(warm, arguments, said):
+    file, *settings = arguments
+    status, lines = warm.run("train.py", f"--config={file}", *settings)
+    assert status == 1
+    assert lines.startswith(f"train.py: {said}")
     assert lines.count("\n") == 1
