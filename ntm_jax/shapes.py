@@ -1,14 +1,15 @@
-"""Shapes of arguments, checked before any arithmetic, as broadcasting hides misplaced axes."""
+"""Shapes of arguments, asserted by chex first of all: broadcasting hides misplaced axes."""
 
 from typing import Any
 
+import chex
 import numpy as np
 
 __all__ = ["check_shapes"]
 
 
 def check_shapes(**arguments: tuple[Any, str]) -> None:
-    """Checks ranks and sizes: a letter stands for an axis, and for one size wherever it comes.
+    """Checks ranks and sizes: a letter stands for an axis, and for one size in all arguments.
 
         check_shapes(memory=(memory, "NM"), weights=(weights, "N"))
 
@@ -21,12 +22,13 @@ def check_shapes(**arguments: tuple[Any, str]) -> None:
     """
     sizes: dict[str, int] = {}
     for name, (array, letters) in arguments.items():
-        shape = np.shape(array)
-        expected = [sizes.get(letter, letter) for letter in letters]
-        fits = len(shape) == len(letters) and all(
-            sizes.setdefault(letter, size) == size
-            for letter, size in zip(letters, shape, strict=True)
-        )
-        if not fits:
-            shown = ", ".join(map(str, expected)) + ("," if len(letters) == 1 else "")
-            raise AssertionError(f"{name}: expected shape ({shown}), got {shape}")
+        expected = [sizes.get(letter) for letter in letters]
+        try:
+            chex.assert_shape(array, expected)
+        except AssertionError:
+            shown = [str(size or letter) for size, letter in zip(expected, letters, strict=True)]
+            raise AssertionError(
+                f"{name}: expected shape ({', '.join(shown)}{',' * (len(shown) == 1)}), "
+                f"got {np.shape(array)}"
+            ) from None
+        sizes.update(zip(letters, np.shape(array), strict=True))
