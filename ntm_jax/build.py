@@ -95,7 +95,7 @@ def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     if config.learning_rate_half_life:
         rate = optax.exponential_decay(rate, config.learning_rate_half_life, 0.5)
     if config.optimizer == "adam":
-        optimizer = optax.adam(rate, b2=config.adam_b2)
+        optimizer = optax.adam(rate, b2=config.adam_b2, eps=config.adam_eps)
     else:
         # Graves (2013), equations 38 to 41: sqrt(n - g^2 + 1e-4), the constant inside the root.
         optimizer = optax.rmsprop(

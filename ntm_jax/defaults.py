@@ -106,6 +106,8 @@ def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
             # parameter by 32 learning rates in all, by 10 with 0.99 and by 6 with 0.9. Of ten
             # machines with an LSTM controller, 0.99 lost two.
             adam_b2=0.9,
+            # A larger one, of the size of a learned task's gradients, damps what a lone one does.
+            adam_eps=1e-8,
             # Of the average of the parameters that is evaluated and kept, such as 0.998 for one of
             # the last 500 updates or so; 0 keeps the latest.
             ema_decay=0.0,

@@ -51,6 +51,7 @@ _RULES: dict[str, Rule] = {
     "learning_rate": _POSITIVE,
     "learning_rate_half_life": _COUNT,
     "adam_b2": _DECAY,
+    "adam_eps": _POSITIVE,
     "ema_decay": _DECAY,
     "clip_norm": _COUNT,
     "clip_value": _COUNT,

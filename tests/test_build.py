@@ -115,10 +115,16 @@ def test_graves_rmsprop_is_his_equations():
     np.testing.assert_allclose(weights, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("adam_b2", "learning_rates"), [(0.9, 6.2), (0.99, 10.5), (0.999, 31.8)])
-def test_a_lone_gradient_moves_by_what_adam_b2_allows(optax_promotion, adam_b2, learning_rates):
-    """In all: sum over t of (1 - b1) b1^t / sqrt((1 - b2) b2^t), if it comes after nothing."""
+@pytest.mark.parametrize(
+    ("adam_b2", "adam_eps", "learning_rates"),
+    [(0.9, 1e-8, 6.2), (0.99, 1e-8, 10.5), (0.999, 1e-8, 31.8), (0.9, 1.0, 0.826)],
+)
+def test_a_lone_gradient_moves_by_what_adam_allows(
+    optax_promotion, adam_b2, adam_eps, learning_rates
+):
+    """In all: sum over t of (1 - b1) b1^t / (sqrt((1 - b2) b2^t) + eps), after nothing."""
     config = settings(adam_b2=adam_b2, learning_rate=0.5, learning_rate_half_life=0)
+    config.adam_eps = adam_eps
     optimizer = build.make_optimizer(config)
 
     def update(step, carry):

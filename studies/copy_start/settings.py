@@ -39,6 +39,7 @@ FACTORS: list[Setting] = [
     *({"model.shift_bias": bias} for bias in (0.0, 4.0)),
     *({"model.forget_bias": bias} for bias in (0.0, 1.0)),
     *({"adam_b2": b2} for b2 in (0.99, 0.999)),
+    {"adam_eps": 1e-5},
     *({"learning_rate_half_life": updates} for updates in (0, 2000)),
     {"ema_decay": 0.998},
     {"optimizer": "graves_rmsprop", "learning_rate": 1e-4, "learning_rate_half_life": 0},
