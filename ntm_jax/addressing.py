@@ -23,8 +23,9 @@ __all__ = [
 ]
 
 # Lengths below this count as zero, so that a zero vector is similar to nothing and its gradient
-# is finite. Equation 6 is exact for every longer vector, up to lengths of about 1e25: a longer one
-# is similar to nothing either.
+# is finite. Equation 6 is exact for every longer vector up to lengths of 1e24, and its gradient up
+# to 1e20, beyond which what it has along the vector is too small for float32. A vector longer than
+# 1e25 is similar to nothing either.
 _MIN_NORM = 1e-6
 
 # Of lengths, so that their squares are in the range of float32; a power of two rounds nothing.
@@ -56,7 +57,7 @@ def cosine_similarity(key: jax.Array, memory: jax.Array) -> jax.Array:
     """Cosine similarity of the key with every slot.
 
     Equation 6: K[u, v] = u . v / (|u| |v|). A zero vector has similarity 0 with everything, and so
-    has one longer than about 1e25.
+    has one longer than 1e25.
 
     Args:
       key: [M].

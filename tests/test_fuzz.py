@@ -116,26 +116,6 @@ def test_sizes_that_there_is_no_room_for_are_named(name, value, monkeypatch, tmp
 # Commands: a process that has imported all there is to import, and forks for each.
 
 
-class Warm:
-    """Runs the scripts as processes that need not import anything."""
-
-    def __init__(self, cwd):
-        self.process = subprocess.Popen(
-            [sys.executable, ROOT / "tests" / "warm.py"],
-            cwd=cwd,
-            env=environment(PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, script, *arguments):
-        """The exit status, and what it said on both streams."""
-        self.process.stdin.write(json.dumps([str(ROOT / script), *arguments]) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A place with a run, and with what looks like one."""
@@ -157,10 +137,22 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def warm(folder):
-    server = Warm(folder)
-    yield server
-    server.process.stdin.close()
-    server.process.wait()
+    """A function of a script and its arguments: its exit status, and what it said."""
+    with subprocess.Popen(
+        [sys.executable, ROOT / "tests" / "warm.py"],
+        cwd=folder,
+        env=environment(PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+
+        def run(script, *arguments):
+            process.stdin.write(json.dumps([str(ROOT / script), *arguments]) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        yield run
 
 
 def assert_no_traceback(done, arguments):
@@ -182,13 +174,13 @@ def commands(warm, folder, count):
         few = ("num_steps", "checkpoint_every", "eval_every", "log_every")
         config = f"--config={TINY}:{model}"
         arguments = [config, *(f"--config.{name}=2" for name in few), *arguments]
-        assert_no_traceback(warm.run("train.py", *arguments), arguments)
+        assert_no_traceback(warm("train.py", *arguments), arguments)
 
     @hypothesis.settings(max_examples=count, phases=[hypothesis.Phase.generate], **PATIENT)
     @hypothesis.given(fuzz.eval_arguments())
     def evaluate(arguments):
         arguments = ["--sequences=2", "--lengths=3", *arguments]
-        assert_no_traceback(warm.run("eval.py", *arguments), arguments)
+        assert_no_traceback(warm("eval.py", *arguments), arguments)
 
     train()
     shutil.rmtree(folder / "runs", ignore_errors=True)
@@ -196,7 +188,7 @@ def commands(warm, folder, count):
 
 
 def test_drawn_command_lines_have_no_traceback(warm, folder):
-    commands(warm, folder, 6)
+    commands(warm, folder, 3)
 
 
 @pytest.mark.slow
@@ -230,7 +222,7 @@ def test_five_hundred_drawn_command_lines_have_no_traceback(warm, folder):
     ],
 )
 def test_what_cannot_be_evaluated_is_one_line(warm, arguments, said):
-    status, lines = warm.run("eval.py", *arguments)
+    status, lines = warm("eval.py", *arguments)
     assert status == 1
     assert lines.startswith(f"eval.py: {said}")
     assert lines.count("\n") == 1
@@ -252,7 +244,7 @@ def test_what_cannot_be_evaluated_is_one_line(warm, arguments, said):
 )
 def test_what_cannot_be_trained_is_one_line(warm, arguments, said):
     file, *settings = arguments
-    status, lines = warm.run("train.py", f"--config={file}", *settings)
+    status, lines = warm("train.py", f"--config={file}", *settings)
     assert status == 1
     assert lines.startswith(f"train.py: {said}")
     assert lines.count("\n") == 1
