@@ -235,10 +235,6 @@ def test_what_cannot_be_evaluated_is_one_line(warm, arguments, said):
         (["", "--config.seed=1"], "--config: expected a file that makes a config, got: "),
         ([TINY, "--config.model.x=1"], "--config.model.x: no such setting; "),
         ([TINY, "--config.seed.x=1"], "--config.seed.x: no such setting; did you mean seed? "),
-        (
-            [TINY, "--config.eval_lengths=(10,"],
-            "--config.eval_lengths: expected a tuple such as (2, 5), got '(10,'",
-        ),
         ([TINY, "--config.batch_size=10000000000"], "batch_size: expected at most 1000000000, got"),
     ],
 )
