@@ -11,14 +11,23 @@ import json
 import re
 import statistics
 import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from benchmarks.commands import RESULTS, ROOT
+from benchmarks.growth import report as growth
+from benchmarks.speed import report as speeds
 from ntm_jax import success
 from ntm_jax.tasks.copy import Copy
 from studies.copy_start import settings as copy_start
 
-_DOCUMENTS = ("README.md", "RESULTS.md", "docs/fused.md", "studies/copy_start/README.md")
+_DOCUMENTS = (
+    "README.md",
+    "RESULTS.md",
+    "benchmarks/README.md",
+    "docs/fused.md",
+    "studies/copy_start/README.md",
+)
 # Seeds that the settings were chosen with, from 0 on.
 _TRIED = {"copy_ntm": 10, "copy_ntm_lstm": 10, "copy_ntm_keras": 20}
 _CONFIGS = (
@@ -204,7 +213,9 @@ def seconds() -> str:
 
 
 def speed() -> str:
-    """The peer's speed beside ours, as benchmarks/peer_speed.py measured it."""
+    """The peer's speed beside ours, by benchmarks/speed or, before that, peer_speed.py."""
+    if document := _read("speed"):
+        return speeds.beside_peer(document)
     document = _read("peer_speed")
     if document is None:
         return "not measured"
@@ -257,6 +268,16 @@ def fused() -> str:
     return "\n".join(lines)
 
 
+def _of(name: str, table: Callable[[dict[str, Any]], str]) -> Callable[[], str]:
+    """A table of one file."""
+
+    def make() -> str:
+        document = _read(name)
+        return "not measured" if document is None else table(document)
+
+    return make
+
+
 _TABLES = {
     "ensemble_cost": ensemble_cost,
     "fused": fused,
@@ -264,7 +285,15 @@ _TABLES = {
     "learning": learning,
     "seconds": seconds,
     "seeds": seeds,
+    "growth_conditions": _of("growth", growth.conditions),
+    "growth_exponents": _of("growth", growth.exponents),
+    "growth_points": _of("growth", growth.points),
     "speed": speed,
+    "speed_conditions": _of("speed", speeds.conditions),
+    **{
+        f"speed_{work}": _of("speed", functools.partial(speeds.table, work=work))
+        for work in speeds.WORK
+    },
     **{
         f"{name}_{controller}": functools.partial(copy_start.table, controller, settings)
         for controller in copy_start.CONFIGS
