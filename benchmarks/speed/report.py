@@ -103,7 +103,11 @@ def conditions(document: Mapping[str, Any]) -> str:
     machine, shared = document["machine"], document["cores_shared"]
     versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
     used = {None: "not known", False: "no", True: f"yes, {document['others_share'] or 0:.0%}"}
-    flags = " ".join(f"--{name}={value}" for name, value in document["flags"].items())
+    flags = " ".join(
+        f"--{name}={','.join(value) if isinstance(value, list) else value}"
+        for name, value in document["flags"].items()
+        if value is not None
+    )
     lines = [
         "| | |",
         "|---|---|",
