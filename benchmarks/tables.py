@@ -214,7 +214,8 @@ def seconds() -> str:
 
 def speed() -> str:
     """The peer's speed beside ours, by benchmarks/speed or, before that, peer_speed.py."""
-    if document := _read("speed"):
+    document = _read("speed")
+    if document and "pytorch_ntm_commit" in document["versions"]:
         return speeds.beside_peer(document)
     document = _read("peer_speed")
     if document is None:
