@@ -19,8 +19,8 @@ from tiny import tiny_config
 from ntm_jax import parallel
 from test_updates import make
 parallel._AT_ONCE_ON_CPU = 2
-for batch, seeds in ((4, 1), (3, 1), (4, 2), (4, 12)):
-    config = tiny_config()
+for model, batch, seeds in (("ntm", 4, 1), ("dense", 3, 1), ("dense", 4, 2), ("dense", 4, 12)):
+    config = tiny_config(model)
     config.batch_size, config.num_seeds = batch, seeds
     updates = make(config)
     state, measured = updates.run(updates.init(), 4)
