@@ -23,13 +23,9 @@ __all__ = [
 ]
 
 # Lengths below this count as zero, so that a zero vector is similar to nothing and its gradient
-# is finite. Equation 6 is exact for every longer vector up to lengths of 1e24, and its gradient up
-# to 1e20, beyond which what it has along the vector is too small for float32. A vector longer than
-# 1e25 is similar to nothing either.
+# is finite. Equation 6 is exact for every longer vector, up to lengths of 1e19, whose squares are
+# the largest in float32, and its gradient up to 1e12. A longer one is similar to nothing either.
 _MIN_NORM = 1e-6
-
-# Of lengths, so that their squares are in the range of float32; a power of two rounds nothing.
-_UNIT = 2.0**20
 
 # A weighting below this counts as this in the logarithm of equation 9.
 _MIN_WEIGHT = 1e-30
@@ -57,7 +53,7 @@ def cosine_similarity(key: jax.Array, memory: jax.Array) -> jax.Array:
     """Cosine similarity of the key with every slot.
 
     Equation 6: K[u, v] = u . v / (|u| |v|). A zero vector has similarity 0 with everything, and so
-    has one longer than 1e25.
+    has one longer than 1e19.
 
     Args:
       key: [M].
@@ -70,9 +66,8 @@ def cosine_similarity(key: jax.Array, memory: jax.Array) -> jax.Array:
       AssertionError: a shape does not fit.
     """
     check_shapes(key=(key, "M"), memory=(memory, "NM"))
-    # By one length after the other: their product may be out of range where they are not.
-    direction = key / _UNIT / _norm(key)
-    return memory @ direction / _UNIT / _norm(memory)
+    # By one length after the other: by an infinite product, gradients would not be numbers.
+    return memory @ key / _norm(key) / _norm(memory)
 
 
 def content_weights(memory: jax.Array, key: jax.Array, strength: jax.Array) -> jax.Array:
@@ -203,10 +198,8 @@ def address(memory: jax.Array, previous: jax.Array, parameters: AddressParameter
 
 
 def _norm(vectors: jax.Array) -> jax.Array:
-    """Lengths in `_UNIT`."""
     # The limit is inside the root: the gradient of a root at zero is infinite.
-    squares = jnp.sum(jnp.square(vectors / _UNIT), axis=-1)
-    return jnp.sqrt(_at_least((_MIN_NORM / _UNIT) ** 2, squares))
+    return jnp.sqrt(_at_least(_MIN_NORM**2, jnp.sum(jnp.square(vectors), axis=-1)))
 
 
 def _at_least(limit: float, values: jax.Array) -> jax.Array:

@@ -224,8 +224,8 @@ def _cosine():
     return jax.jit(jax.grad(weighted, argnums=(0, 1), has_aux=True))
 
 
-@pytest.mark.parametrize("of_key", [1e-4, 1.0, 1e10, 1e20])
-@pytest.mark.parametrize("of_memory", [1e-4, 1.0, 1e10, 1e20])
+@pytest.mark.parametrize("of_key", [1e-4, 1.0, 1e8, 1e12])
+@pytest.mark.parametrize("of_memory", [1e-4, 1.0, 1e8, 1e12])
 def test_similarity_and_its_gradient_do_not_depend_on_lengths(of_key, of_memory):
     key, memory = (drawing.normal(seed, *shape) for seed, shape in _SHAPES)
     scaled = np.float32(of_key) * key, np.float32(of_memory) * memory
@@ -243,12 +243,14 @@ def test_similarity_and_its_gradient_do_not_depend_on_lengths(of_key, of_memory)
 
 
 def test_similarity_alone_holds_further():
-    key, memory = (np.float32(2e23) * drawing.normal(seed, *shape) for seed, shape in _SHAPES)
+    key, memory = (np.float32(1e18) * drawing.normal(seed, *shape) for seed, shape in _SHAPES)
     want = [reference.cosine(key, row) for row in memory]
     np.testing.assert_allclose(_cosine()(key, memory)[1], want, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("of_key", "of_memory"), [(1e30, 1.0), (1.0, 1e30), (1e30, 1e30)])
+@pytest.mark.parametrize(
+    ("of_key", "of_memory"), [(1e30, 1.0), (1.0, 1e30), (1e20, 1e15), (1e5, 1e30)]
+)
 def test_a_vector_whose_length_is_out_of_range_is_similar_to_nothing(of_key, of_memory):
     key, memory = (drawing.normal(seed, *shape) for seed, shape in _SHAPES)
     gradients, similarity = _cosine()(np.float32(of_key) * key, np.float32(of_memory) * memory)
