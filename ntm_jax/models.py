@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from ntm_jax import weight_gradients
 from ntm_jax.cell import NTMState, Step
+from ntm_jax.starts import Initializer
 
 __all__ = [
     "IMPLEMENTATIONS",
@@ -28,6 +29,10 @@ IMPLEMENTATIONS = ("xla", "fused", "auto")
 
 # Parts of an NTM's initial state that can be parameters.
 LEARNABLE = ("controller", "memory", "weights")
+
+# Of learned weightings. Were all logits equal, no gradient would ever tell slots of equal memory
+# apart, and nothing could be learned over a constant one.
+_LOGITS = nn.initializers.normal(0.1)
 
 
 class Recurrent(nn.Module):
@@ -172,7 +177,8 @@ class NTM(Recurrent):
       learn: which parts of the initial state are parameters, out of "controller", "memory" and
         "weights"; the others start as the cell says. The shapes of a learned memory and learned
         weightings do depend on the number of slots; in a larger memory the further slots start as
-        the cell's `memory_init` says and with weight zero.
+        the cell's `memory_init` says and with weight zero. Learned weightings start at random,
+        nearly uniform; the other parts where the cell does.
       implementation: of the sequence: "xla", a scan; "fused", one kernel launch on a GPU (`fused`),
         for the machines that it is written for; "auto", the kernel where it can be and the scan
         elsewhere, with a line in the log that says why. On a CPU "fused" is interpreted: slow, and
@@ -238,14 +244,18 @@ class NTM(Recurrent):
 
     def _learned_weights(self, name: str, fixed: jax.Array) -> jax.Array:
         one = fixed[(0,) * (fixed.ndim - 2)]
-        value = jax.nn.softmax(self._stored(f"initial_{name}", jnp.zeros_like(one), axis=1))
+        logits = self._stored(f"initial_{name}", one, _LOGITS, axis=1)
+        value = jax.nn.softmax(logits)
         further = one.shape[1] - value.shape[1]
         return jnp.broadcast_to(jnp.pad(value, ((0, 0), (0, further))), fixed.shape)
 
-    def _stored(self, name: str, first: jax.Array, axis: int = 0) -> jax.Array:
+    def _stored(
+        self, name: str, first: jax.Array, init: Initializer | None = None, axis: int = 0
+    ) -> jax.Array:
+        """A parameter of the shape of `first`, which it starts from unless `init` is given."""
         # Not `self.param` alone: that would refuse weights trained with fewer slots.
         if not self.has_variable("params", name):
-            return self.param(name, lambda key: first)
+            return self.param(name, init or (lambda *_: first), first.shape, first.dtype)
         stored = self.get_variable("params", name)
         if stored.shape[axis] > first.shape[axis]:
             raise ValueError(
