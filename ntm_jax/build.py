@@ -12,9 +12,9 @@ from ntm_jax import baselines, controllers, models
 from ntm_jax.cell import NTMCell, marked_memory, one_hot_weights, uniform_weights
 from ntm_jax.config import ConfigError, eval_name, eval_sizes
 from ntm_jax.tasks import TASKS
-from ntm_jax.tasks.base import Task, describe
+from ntm_jax.tasks.base import WHOLE, Curriculum, Task, describe
 
-__all__ = ["make_model", "make_optimizer", "make_task", "make_trained_models"]
+__all__ = ["make_curriculum", "make_model", "make_optimizer", "make_task", "make_trained_models"]
 
 _BASELINES = {
     "skip_lstm": baselines.skip_lstm,
@@ -87,6 +87,24 @@ def make_trained_models(config: ConfigDict) -> list[nn.Module]:
             + (f", or () for num_slots, got {train_slots}" if train_slots else f", got {sizes[0]}")
         )
     return [make_model(config, size) for size in sizes]
+
+
+def make_curriculum(config: ConfigDict) -> Curriculum:
+    """The sizes that the config lets each update draw from.
+
+    Raises:
+      ConfigError: a curriculum for a task of one size.
+    """
+    if config.curriculum != "uniform" and TASKS[config.task.name].one_size:
+        raise ConfigError(
+            f"curriculum: expected 'uniform' for {config.task.name}, whose examples are all of one "
+            f"size, got {config.curriculum!r}"
+        )
+    return {
+        "none": lambda step: (1.0, 1.0),
+        "uniform": lambda step: WHOLE,
+        "growing": lambda step: (0.0, jnp.minimum(step / config.curriculum_updates, 1.0)),
+    }[config.curriculum]
 
 
 def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:

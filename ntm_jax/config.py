@@ -30,7 +30,14 @@ __all__ = [
 ]
 
 # Settings that came later than runs and machines that are kept, with what those did.
-_LATER = dict(adam_eps=1e-8, clip_value=0.0, ema_decay=0.0, restart_after=0)
+_LATER = dict(
+    adam_eps=1e-8,
+    clip_value=0.0,
+    curriculum="uniform",
+    curriculum_updates=5000,
+    ema_decay=0.0,
+    restart_after=0,
+)
 _LATER_NTM = dict(train_slots=(), segment=0, implementation="xla")
 
 

@@ -7,7 +7,10 @@ from ml_collections import ConfigDict
 
 from ntm_jax.tasks import TASKS
 
-__all__ = ["ConfigError", "default", "eval_name", "plural", "shown"]
+__all__ = ["CURRICULA", "ConfigError", "default", "eval_name", "plural", "shown"]
+
+
+CURRICULA = ("none", "uniform", "growing")
 
 
 class ConfigError(ValueError):
@@ -122,6 +125,11 @@ def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
             eval_sequences=256,  # of each size
             solved_in_a_row=5,  # evaluations after which a machine counts as solved
             updates_after_solved=0,  # then it trains for so many more, and stops
+            # Sizes that training draws from: "uniform", all of the task's from the start; "none",
+            # the largest alone; "growing", those up to one that grows from the smallest to the
+            # largest in so many updates.
+            curriculum="uniform",
+            curriculum_updates=5000,
             # Updates after which a machine that never was right at the trained sizes begins anew,
             # from other parameters; 0 leaves it as it is.
             restart_after=0,

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ntm_jax.defaults import eval_name
+from ntm_jax.defaults import CURRICULA, eval_name
 from ntm_jax.tasks import TASKS
 
 __all__ = ["broken"]
@@ -71,6 +71,8 @@ _RULES: dict[str, Rule] = {
     "solved_in_a_row": _POSITIVE,
     "updates_after_solved": _COUNT,
     "restart_after": _COUNT,
+    "curriculum": _one_of(*CURRICULA),
+    "curriculum_updates": _POSITIVE,
     "model.controller": _one_of("feed_forward", "lstm", "gru"),
     "model.hidden_sizes": _SIZES,
     "model.hidden_size": _POSITIVE,

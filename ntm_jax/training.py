@@ -46,6 +46,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     started = time.monotonic()
     configs.validate(config)
     task, optimizer = build.make_task(config), build.make_optimizer(config)
+    curriculum = build.make_curriculum(config)
     trained, sizes = build.make_trained_models(config), configs.eval_sizes(config)
     room.check_training(config, task, trained[-1])
     room.check_evaluation(config, task, build.make_model(config), sizes, config.num_seeds)
@@ -61,6 +62,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
                 config.batch_size,
                 configs.seeds(config),
                 config.ema_decay,
+                curriculum,
             )
             step, state, remarks = _restore(checkpoints, updates)
             history = runs.keep_metrics_until(workdir, step)

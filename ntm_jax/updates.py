@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from ntm_jax import losses, parallel, weight_gradients
-from ntm_jax.tasks.base import Task
+from ntm_jax.tasks.base import WHOLE, Curriculum, Task
 
 __all__ = ["Measured", "TrainState", "Updates"]
 
@@ -64,6 +64,8 @@ class Updates:
       seeds: one for each of E members, of its parameters and of all its samples.
       ema_decay: in [0, 1), of the exponential moving average of the parameters; with 0 the average
         is the parameters themselves.
+      curriculum: from the updates behind a member to the sizes that the next one draws from; None
+        for all sizes from the start.
     """
 
     def __init__(
@@ -74,9 +76,11 @@ class Updates:
         batch_size: int,
         seeds: Sequence[int],
         ema_decay: float = 0.0,
+        curriculum: Curriculum | None = None,
     ) -> None:
         self._models, self.task, self._batch_size = tuple(models), task, batch_size
         self._ema_decay = ema_decay
+        self._curriculum = curriculum or (lambda step: WHOLE)
         self.devices = parallel.Devices(len(seeds), batch_size)
         self._keys = jnp.stack([jax.random.key(seed) for seed in seeds])
         # The caller stops long before the count at which optax would give in.
@@ -166,7 +170,8 @@ class Updates:
     ) -> tuple[TrainState, Measured]:
         """One update of one member."""
         sample_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step + 1))
-        batch = self.devices.shard_batch(self.task.sample(sample_key, self._batch_size))
+        span = self._curriculum(state.step)
+        batch = self.devices.shard_batch(self.task.sample(sample_key, self._batch_size, span))
         weights = jnp.where(batch.mask, 1.0, self.task.unscored_weight)
 
         apply = weight_gradients.deferred(model)

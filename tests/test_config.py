@@ -34,6 +34,8 @@ def settings(**overrides):
         ("model.hidden_sizes", (0,), "model.hidden_sizes: expected whole numbers"),
         ("model.memory_start", "zero", "model.memory_start: expected one of"),
         ("model.dtype", "float16", "model.dtype: expected one of"),
+        ("curriculum", "naive", "curriculum: expected one of ('none', 'uniform', 'growing')"),
+        ("curriculum_updates", 0, "curriculum_updates: expected greater than 0"),
         ("ema_decay", 0.99999999, "ema_decay: expected at least 0 and less than 1"),
         ("learning_rate", 1e39, "learning_rate: expected a number from -1e+30 to 1e+30"),
         ("batch_size", 10**10, "batch_size: expected at most 1000000000, got 10000000000"),

@@ -8,7 +8,7 @@ import pytest
 from ntm_jax import build
 from ntm_jax import config as configs
 from ntm_jax.tasks import TASKS
-from ntm_jax.tasks.base import describe, label, size_of
+from ntm_jax.tasks.base import describe, draw, label, size_of
 
 every_task = pytest.mark.parametrize("name", TASKS)
 
@@ -70,6 +70,42 @@ def test_sizes_are_every_number_of_one_axis_with_every_one_of_the_others():
     config.eval_repeats = ()
     with pytest.raises(configs.ConfigError, match="eval_repeats: expected one or more whole"):
         configs.validate(config)
+
+
+def test_a_part_of_a_range_is_drawn_evenly_with_both_its_ends():
+    """Of 3..13 the part from 0.2 to 0.5 is 5..8; each is drawn a quarter of the times."""
+    drawn = np.asarray(draw(jax.random.key(0), (4000,), 3, 13, (0.2, 0.5)))
+    numbers, counts = np.unique(drawn, return_counts=True)
+    assert numbers.tolist() == [5, 6, 7, 8]
+    assert (np.abs(counts - 1000) < 150).all()  # five standard deviations
+    assert np.unique(draw(jax.random.key(0), (4000,), 3, 13)).tolist() == [*range(3, 14)]
+
+
+@pytest.mark.parametrize(
+    ("curriculum", "longest"),
+    [("none", [20, 20, 20, 20]), ("uniform", [20, 20, 20, 20]), ("growing", [1, 10, 20, 20])],
+)
+def test_a_curriculum_says_how_long_sequences_are_at_a_step(curriculum, longest):
+    config = configs.default()
+    config.curriculum, config.curriculum_updates = curriculum, 190
+    task, spans = build.make_task(config), build.make_curriculum(config)
+
+    @jax.jit
+    def lengths(step):
+        return task.sample(jax.random.key(1), 400, spans(step)).mask.sum(1)
+
+    for step, most in zip((0, 90, 190, 1900), longest, strict=True):
+        least = 20 if curriculum == "none" else 1
+        drawn = lengths(jnp.asarray(step))
+        assert (drawn.min(), drawn.max()) == (least, most)
+
+
+@pytest.mark.parametrize("name", ["ngrams", "priority_sort"])
+def test_a_curriculum_of_one_size_is_refused(name):
+    config = configs.default(name)
+    config.curriculum = "growing"
+    with pytest.raises(configs.ConfigError, match="^curriculum: expected 'uniform' for " + name):
+        build.make_curriculum(config)
 
 
 def test_a_setting_of_another_task_is_unknown():

@@ -20,6 +20,7 @@ def make(config, task=None, optimizer=None):
         config.batch_size,
         configs.seeds(config),
         config.ema_decay,
+        build.make_curriculum(config),
     )
 
 
@@ -77,6 +78,19 @@ def test_a_seed_repeats_and_another_differs():
     config.seed = 1
     other = make(config)
     assert not same(first.init().params, other.init().params)
+
+
+def test_a_curriculum_says_what_an_update_sees():
+    def after(num_updates, curriculum, **task):
+        config = tiny_config("dense")
+        config.curriculum, config.curriculum_updates = curriculum, 2
+        config.task.update(task)
+        updates = make(config)
+        return updates.run(updates.init(), num_updates)
+
+    assert same(after(2, "none"), after(2, "uniform", min_length=3))
+    assert not same(after(2, "none"), after(2, "uniform"))
+    assert not same(after(2, "growing"), after(2, "uniform"))
 
 
 def test_training_lowers_the_loss():

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 
 from ntm_jax.success import Limits
-from ntm_jax.tasks.base import Batch, Size, Task
+from ntm_jax.tasks.base import WHOLE, Batch, Size, Span, Task, draw
 
 __all__ = ["FORMATS", "AssociativeRecall"]
 
@@ -89,10 +89,10 @@ class AssociativeRecall(Task):
         """A slot for each vector."""
         return items * self.item_length
 
-    def sample(self, key: jax.Array, batch_size: int) -> Batch:
+    def sample(self, key: jax.Array, batch_size: int, span: Span = WHOLE) -> Batch:
         """Lists of a random number of items, with room for max_items."""
         items_key, key = jax.random.split(key)
-        items = jax.random.randint(items_key, (batch_size,), self.min_items, self.max_items + 1)
+        items = draw(items_key, (batch_size,), self.min_items, self.max_items, span)
         return self._batch(key, items, self.max_items)
 
     def sample_at(self, key: jax.Array, batch_size: int, items: int) -> Batch:

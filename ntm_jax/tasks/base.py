@@ -1,6 +1,6 @@
 """What every task is: a source of examples, of which an evaluation can choose the size."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, NamedTuple
 
 import jax
@@ -8,9 +8,27 @@ import jax.numpy as jnp
 
 from ntm_jax.success import Limits
 
-__all__ = ["Batch", "Size", "Task", "describe", "label", "size_of"]
+__all__ = [
+    "WHOLE",
+    "Batch",
+    "Curriculum",
+    "Size",
+    "Span",
+    "Task",
+    "describe",
+    "draw",
+    "label",
+    "size_of",
+]
 
 Size = tuple[int, ...]
+
+# A part of the sizes that a task has, from one share of the way from the smallest to the largest to
+# another: (0, 1) is all of them, (1, 1) the largest alone.
+Span = tuple[float | jax.Array, float | jax.Array]
+WHOLE: Span = (0.0, 1.0)
+# From the updates behind a machine to the sizes that the next one draws from.
+Curriculum = Callable[[jax.Array], Span]
 
 
 class Batch(NamedTuple):
@@ -37,12 +55,14 @@ class Task:
       axes: the names of what makes a size, each with the numbers that are evaluated by default.
       limits: what counts as solved.
       judged_by: the field of `evaluation.Result` that the limits are for.
+      one_size: whether training sees examples of one size alone.
       unscored_weight: weight in the loss of a step that the mask leaves out.
     """
 
     axes: ClassVar[Mapping[str, tuple[int, ...]]]
     limits: ClassVar[Limits] = Limits()
     judged_by: ClassVar[str] = "bit_errors_per_sequence"
+    one_size: ClassVar[bool] = False
     unscored_weight: float = 0.0
 
     @property
@@ -82,12 +102,13 @@ class Task:
         """Slots that a machine needs to hold what it is shown in an example of this size."""
         raise NotImplementedError
 
-    def sample(self, key: jax.Array, batch_size: int) -> Batch:
+    def sample(self, key: jax.Array, batch_size: int, span: Span = WHOLE) -> Batch:
         """Examples to train on, of random sizes.
 
         Args:
           key: a JAX random key.
           batch_size: B.
+          span: the sizes to draw from; shares in [0, 1]. Without a meaning for a task of one size.
 
         Returns:
           A batch, padded to the steps of the trained size.
@@ -120,6 +141,22 @@ class Task:
           Bits, [B]; 0 where what is shown decides the answer.
         """
         return jnp.zeros(len(batch.inputs))
+
+
+def draw(
+    key: jax.Array, shape: tuple[int, ...], least: int, most: int, span: Span = WHOLE
+) -> jax.Array:
+    """Whole numbers, all as likely, from a part of least..most; `most` is one of them.
+
+    Args:
+      key: a JAX random key.
+      shape: of the result.
+      least: the smallest number of the whole range.
+      most: the largest.
+      span: the part of the range; shares in [0, 1].
+    """
+    low, high = (least + jnp.round(share * (most - least)).astype(int) for share in span)
+    return jax.random.randint(key, shape, low, high + 1)
 
 
 def label(size: Size) -> str:

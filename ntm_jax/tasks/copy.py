@@ -22,7 +22,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.tasks.base import Batch, Size, Task
+from ntm_jax.tasks.base import WHOLE, Batch, Size, Span, Task, draw
 
 __all__ = ["FORMATS", "Copy"]
 
@@ -85,12 +85,10 @@ class Copy(Task):
         """A slot for each vector."""
         return length
 
-    def sample(self, key: jax.Array, batch_size: int) -> Batch:
+    def sample(self, key: jax.Array, batch_size: int, span: Span = WHOLE) -> Batch:
         """Sequences of random length; 2 max_length + 1 steps, one more in format "ntm_keras"."""
         length_key, bits_key = jax.random.split(key)
-        lengths = jax.random.randint(
-            length_key, (batch_size,), self.min_length, self.max_length + 1
-        )
+        lengths = draw(length_key, (batch_size,), self.min_length, self.max_length, span)
         return self._batch(bits_key, lengths, self.max_length)
 
     def sample_at(self, key: jax.Array, batch_size: int, length: int) -> Batch:

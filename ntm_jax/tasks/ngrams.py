@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from ntm_jax.success import Limits
-from ntm_jax.tasks.base import Batch, Size, Task
+from ntm_jax.tasks.base import WHOLE, Batch, Size, Span, Task
 
 __all__ = ["Ngrams", "optimal_probabilities"]
 
@@ -36,6 +36,7 @@ class Ngrams(Task):
     """
 
     axes: ClassVar = {"length": (200,)}
+    one_size: ClassVar = True
     limits: ClassVar = Limits(trained=1.5, beyond=1.5)
     judged_by: ClassVar = "excess_bits_per_sequence"
 
@@ -76,12 +77,13 @@ class Ngrams(Task):
         del length
         return 1
 
-    def sample(self, key: jax.Array, batch_size: int) -> Batch:
+    def sample(self, key: jax.Array, batch_size: int, span: Span = WHOLE) -> Batch:
         """Sequences, each of a source of its own.
 
         The length is that of `max_length`: max_length - 1 steps, of which the last max_length - C
         are scored, those that see a whole context.
         """
+        del span  # one size alone
         return self.sample_at(key, batch_size, self.max_length)
 
     def sample_at(self, key: jax.Array, batch_size: int, length: int) -> Batch:

@@ -17,7 +17,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.tasks.base import Batch, Size, Task
+from ntm_jax.tasks.base import WHOLE, Batch, Size, Span, Task
 
 __all__ = ["PrioritySort"]
 
@@ -36,6 +36,7 @@ class PrioritySort(Task):
     """
 
     axes: ClassVar = {"count": (20,)}
+    one_size: ClassVar = True
 
     num_vectors: int = 20
     num_sorted: int = 16
@@ -69,8 +70,9 @@ class PrioritySort(Task):
         """A slot for each vector."""
         return count
 
-    def sample(self, key: jax.Array, batch_size: int) -> Batch:
+    def sample(self, key: jax.Array, batch_size: int, span: Span = WHOLE) -> Batch:
         """Vectors and their priorities; num_vectors + 1 + num_sorted steps."""
+        del span  # one size alone
         bits_key, priority_key = jax.random.split(key)
         shape = (batch_size, self.num_vectors)
         bits = jax.random.bernoulli(bits_key, 0.5, (*shape, self.num_bits)).astype(jnp.float32)

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from ntm_jax.success import Limits
-from ntm_jax.tasks.base import Batch, Size, Task
+from ntm_jax.tasks.base import WHOLE, Batch, Size, Span, Task, draw
 
 __all__ = ["RepeatCopy"]
 
@@ -83,12 +83,12 @@ class RepeatCopy(Task):
         del repeats
         return length
 
-    def sample(self, key: jax.Array, batch_size: int) -> Batch:
+    def sample(self, key: jax.Array, batch_size: int, span: Span = WHOLE) -> Batch:
         """Sequences and repeats drawn at random; max_length (1 + max_repeats) + 2 steps."""
         length_key, repeats_key, bits_key = jax.random.split(key, 3)
         shape = (batch_size,)
-        lengths = jax.random.randint(length_key, shape, self.min_length, self.max_length + 1)
-        repeats = jax.random.randint(repeats_key, shape, self.min_repeats, self.max_repeats + 1)
+        lengths = draw(length_key, shape, self.min_length, self.max_length, span)
+        repeats = draw(repeats_key, shape, self.min_repeats, self.max_repeats, span)
         return self._batch(bits_key, lengths, repeats, self.max_length, self.max_repeats)
 
     def sample_at(self, key: jax.Array, batch_size: int, length: int, repeats: int) -> Batch:
