@@ -9,13 +9,14 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from ntm_jax import runs
+from ntm_jax.config import plural
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -59,12 +60,22 @@ def summary(workdir: Path) -> dict[str, Any]:
 
 
 def evaluate(
-    workdir: Path, lengths: Sequence[int], sequences: int = 256, slots: int | None = None
+    workdir: Path,
+    numbers: Mapping[str, Sequence[int]],
+    sequences: int = 256,
+    slots: int | None = None,
 ) -> dict[str, Any]:
-    """What `eval.py --json` writes of a run, on sequences that training did not use."""
+    """What `eval.py --json` writes of a run, on sequences that training did not use.
+
+    Args:
+      workdir: the run folder.
+      numbers: of each axis of the task.
+      sequences: of each size.
+      slots: of the memory; None for the run's own.
+    """
     path = workdir / "evaluation.json"
-    words = ["--lengths", ",".join(map(str, lengths)), f"--sequences={sequences}"]
-    words += [f"--slots={slots}"] if slots else []
+    words = [f"--{plural(axis)}={','.join(map(str, of))}" for axis, of in numbers.items()]
+    words += [f"--sequences={sequences}", *([f"--slots={slots}"] if slots else [])]
     _run("eval.py", f"--workdir={workdir}", f"--json={path}", f"--seed={SEED}", *words)
     evaluation = json.loads(path.read_text())
     evaluation["checkpoint"] = f"update {Path(evaluation['checkpoint']).name}"

@@ -12,28 +12,33 @@ from pathlib import Path
 from typing import Any
 
 from absl import app, flags
+from ml_collections import ConfigDict
 
 from benchmarks import commands
 from ntm_jax import runs
+from ntm_jax.config import eval_name
+from ntm_jax.tasks import TASKS
 
 _CONFIG = flags.DEFINE_string("config", "configs/copy_ntm.py", "What to train.")
 _SEEDS = flags.DEFINE_integer("num_seeds", 30, "Seeds, from the config's own on.", 1)
 _AFTER = flags.DEFINE_integer("updates_after_solved", 10_000, "Updates after it is solved.", 0)
-_LENGTHS = flags.DEFINE_list("lengths", ["10", "20", "30", "40", "50", "80", "120"], "To evaluate.")
-# Length, slots and sequences: with more slots a machine can hold more than it ever saw.
-_FAR = ((300, 512, 64), (1000, 2048, 32))
-_ENLARGE = flags.DEFINE_bool("enlarge", True, "Evaluate in enlarged memories as well.")
 _RUNS = flags.DEFINE_string("runs", None, "Folder to keep the run in; not kept if not given.")
+
+# What is evaluated of a task beyond the sizes that its config names.
+_FURTHER = {"copy": {"length": (30, 50)}, "associative_recall": {"items": (3, 4, 5, 8, 10, 15)}}
+# Numbers, slots and sequences: with more slots a machine can hold more than it ever saw.
+_ENLARGED = {"copy": (({"length": (300,)}, 512, 64), ({"length": (1000,)}, 2048, 32))}
 
 
 def main(argv: list[str]) -> None:
     """Trains, evaluates, and writes it down."""
     del argv
     name = Path(_CONFIG.value).stem
+    config = commands.load_config(name)
     overrides = {
         "num_seeds": _SEEDS.value,
         "updates_after_solved": _AFTER.value,
-        "num_steps": commands.load_config(name).num_steps + _AFTER.value,
+        "num_steps": config.num_steps + _AFTER.value,
     }
     with commands.run_folder(_RUNS.value) as folder:
         workdir = folder / name
@@ -43,14 +48,21 @@ def main(argv: list[str]) -> None:
             "machine": commands.machine(),
             "summary": commands.summary(workdir),
             "curve": _curve(workdir),
-            "evaluation": commands.evaluate(workdir, [int(n) for n in _LENGTHS.value]),
+            "evaluation": commands.evaluate(workdir, _numbers(config)),
         }
-        if _ENLARGE.value:
+        if config.model.name == "ntm":
             document["enlarged"] = [
-                commands.evaluate(workdir, [length], sequences, slots)
-                for length, slots, sequences in _FAR
+                commands.evaluate(workdir, numbers, sequences, slots)
+                for numbers, slots, sequences in _ENLARGED.get(config.task.name, ())
             ]
     commands.write(commands.RESULTS / "ensembles" / f"{name}.json", document)
+
+
+def _numbers(config: ConfigDict) -> dict[str, list[int]]:
+    """Of each axis of the task, what is to be evaluated."""
+    further = _FURTHER.get(config.task.name, {})
+    axes = TASKS[config.task.name].axes
+    return {axis: sorted({*config[eval_name(axis)], *further.get(axis, ())}) for axis in axes}
 
 
 def _curve(workdir: Path) -> list[dict[str, float]]:

@@ -53,9 +53,10 @@ def _train(seed: int, workdir: Path) -> dict:
     if fresh:  # a run that went on says its time in the summary alone
         row |= {"load_before": load, "command_seconds": round(time.monotonic() - began, 1)}
     row["summary"] = commands.summary(workdir)
-    row["evaluation"] = commands.evaluate(workdir, _numbers(_LENGTHS.value))
+    row["evaluation"] = commands.evaluate(workdir, {"length": _numbers(_LENGTHS.value)})
     if _FAR.value:
-        row["enlarged"] = commands.evaluate(workdir, _numbers(_FAR.value), slots=_SLOTS.value)
+        numbers = {"length": _numbers(_FAR.value)}
+        row["enlarged"] = commands.evaluate(workdir, numbers, slots=_SLOTS.value)
     return row
 
 
