@@ -1,4 +1,4 @@
-"""Two CPU devices need a process of their own: their number is fixed before JAX starts."""
+"""Several CPU devices need a process of their own: their number is fixed before JAX starts."""
 
 import json
 import subprocess
@@ -12,29 +12,32 @@ import pytest
 from ntm_jax import parallel
 
 PROGRAM = """
-import json
+import json, sys
 import jax, jax.numpy as jnp, numpy as np
-jax.config.update("jax_num_cpu_devices", {devices})
 from tiny import tiny_config
 from ntm_jax import parallel
 from test_updates import make
 parallel._AT_ONCE_ON_CPU = 2
-for model, batch, seeds in (("ntm", 4, 1), ("dense", 3, 1), ("dense", 4, 2), ("dense", 4, 12)):
+for model, batch, seeds, num_updates in json.loads(sys.argv[1]):
     config = tiny_config(model)
     config.batch_size, config.num_seeds = batch, seeds
     updates = make(config)
-    state, measured = updates.run(updates.init(), 4)
+    state, measured = updates.run(updates.init(), num_updates)
     whole = jax.jit(updates.devices.shard_batch)(jnp.zeros((batch, 3)))
     split = len(whole.sharding.device_set), whole.sharding.is_fully_replicated
     print(json.dumps([str(updates.devices), split, np.ravel(measured.loss).tolist()]))
 """
 
+# Model, batch size, seeds, updates.
+FOR_TWO = [("ntm", 4, 1, 4), ("dense", 3, 1, 4), ("dense", 4, 2, 4), ("dense", 4, 12, 4)]
+FOR_EIGHT = [("ntm", 8, 1, 12), ("dense", 3, 8, 12), ("dense", 8, 2, 12)]
 
-def run(devices):
+
+def run(devices, cases):
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(devices=devices)],
+        [sys.executable, "-c", PROGRAM, json.dumps(cases)],
         cwd=__file__.rpartition("/")[0],
-        env={"PYTHONPATH": "..", "PATH": ""},
+        env={"PYTHONPATH": "..", "PATH": "", "JAX_NUM_CPU_DEVICES": str(devices)},
         capture_output=True,
         text=True,
     )
@@ -62,10 +65,19 @@ def test_groups_of_members_are_all_of_them_in_their_order(members, groups):
 
 
 def test_two_devices_learn_what_one_learns():
-    one, two = run(1), run(2)
+    one, two = run(1, FOR_TWO), run(2, FOR_TWO)
     assert {said for said, _, _ in one} == {"1 of 1 x cpu"}
     # A batch that two cannot share stays on one; members are split before a batch is.
     assert [said for said, _, _ in two] == ["2 of 2 x cpu", "1 of 2 x cpu"] + 2 * ["2 of 2 x cpu"]
     assert [split for _, split, _ in two] == [[2, False], [1, True], [2, True], [2, True]]
     for (_, _, expected), (_, _, losses) in zip(one, two, strict=True):
+        assert losses == pytest.approx(expected, rel=1e-5)
+
+
+def test_eight_devices_learn_what_one_learns():
+    one, eight = run(1, FOR_EIGHT), run(8, FOR_EIGHT)
+    assert [said for said, _, _ in eight] == 3 * ["8 of 8 x cpu"]
+    # A batch in eight parts; eight members, each with its whole batch; two with four parts each.
+    assert [split for _, split, _ in eight] == [[8, False], [8, True], [8, False]]
+    for (_, _, expected), (_, _, losses) in zip(one, eight, strict=True):
         assert losses == pytest.approx(expected, rel=1e-5)
