@@ -7,14 +7,21 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from ntm_jax import compilation, parallel, signals
+from ntm_jax import compilation, parallel, processes, signals
 from ntm_jax.checkpoints import CheckpointError
 from ntm_jax.config import ConfigError, flat, unknown_setting
+from ntm_jax.processes import ProcessesError
 from ntm_jax.runs import RunError
 from ntm_jax.training import TrainingError, train
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File that makes the config.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; runs/<config name> if not given.")
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "One of several processes, as SLURM or Kubernetes says which."
+)
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0 of several.")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes there are.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
 flags.mark_flag_as_required("config")
 
 _SECONDS_TO_SAVE = 8.0  # after Ctrl-C or SIGTERM; a machine that is shut down allows ten
@@ -74,13 +81,21 @@ def main(argv: list[str]) -> None:
         f"checkpoint in {workdir / 'checkpoints'}, or from the start",
     )
     try:
-        summary = train(_CONFIG.value, workdir)
-    except (CheckpointError, ConfigError, RunError, TrainingError) as error:
+        processes.start(
+            _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value, _DISTRIBUTED.value
+        )
+    except ProcessesError as error:
         sys.exit(f"train.py: {error}")
+    status: int | str = 0
+    try:
+        if train(_CONFIG.value, workdir)["stopped"] == "SIGINT":
+            status = 130
+    except (CheckpointError, ConfigError, RunError, TrainingError) as error:
+        status = f"train.py: {error}"
     except KeyboardInterrupt:  # the second one
-        sys.exit(130)
-    if summary["stopped"] == "SIGINT":
-        sys.exit(130)
+        status = 130
+    processes.leave(status)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,14 @@ class Checkpoints:
 
     def __init__(self, workdir: Path) -> None:
         self.directory = (Path(workdir) / "checkpoints").absolute()
-        self._checkpointer = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+        # Process 0 stores and reads alone: no other is waited for.
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=0, active_processes={0}, barrier_sync_key_prefix="ntm_jax"
+        )
+        handler = ocp.CompositeCheckpointHandler(
+            composite_options=ocp.CompositeOptions(multiprocessing_options=alone)
+        )
+        self._checkpointer = ocp.Checkpointer(handler, multiprocessing_options=alone)
 
     def steps(self) -> list[int]:
         """Updates behind each checkpoint, the newest last."""

@@ -228,7 +228,8 @@ def _run(
 
 def _devices(params: Any, batch_size: int) -> parallel.Devices:
     leaves = jax.tree.leaves(params)
-    return parallel.Devices(len(leaves[0]) if leaves else 1, batch_size)
+    # Of this process alone: any number of sequences can be shared by them.
+    return parallel.Devices(len(leaves[0]) if leaves else 1, batch_size, jax.local_devices())
 
 
 def _spread(params: Any, batch_size: int) -> Any:

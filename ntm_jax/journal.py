@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from ntm_jax import runs
 from ntm_jax.evaluation import Result
 from ntm_jax.members import Members, packed, unpacked
-from ntm_jax.progress import Progress
+from ntm_jax.progress import Progress, Silent
 from ntm_jax.tasks.base import Task, label
 from ntm_jax.updates import Measured
 
@@ -20,7 +20,7 @@ __all__ = ["Journal"]
 
 
 class Journal:
-    """Writes to the run folder, and shows the same.
+    """Writes to the run folder, and shows the same; of several processes the first one alone.
 
     Args:
       config: of the run.
@@ -42,7 +42,7 @@ class Journal:
         config: ConfigDict,
         task: Task,
         workdir: Path,
-        progress: Progress,
+        progress: Progress | Silent,
         members: Members,
         num_params: int,
         devices: str,

@@ -1,10 +1,12 @@
-"""All cores and devices of one machine, by splitting ensembles and batches over them."""
+"""All cores and devices, by splitting ensembles and batches over them."""
 
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+
+from ntm_jax import processes
 
 # Members that a CPU device runs at once, at the most: so few that a step finds their parameters in
 # the core's own cache. Thirty machines with an LSTM controller train twice as fast in groups of
@@ -25,7 +27,7 @@ def use_all_cores() -> None:
 
 
 class Devices:
-    """The local devices that E members, each with a batch of B, share evenly.
+    """The devices that E members, each with a batch of B, share evenly.
 
     As many as can be; and as few of them as can be share a member, whose gradients they then have
     to add up. `str` says which, such as "2 of 2 x cpu".
@@ -33,10 +35,16 @@ class Devices:
     Args:
       num_members: E.
       batch_size: B.
+      devices: to choose from; None for those of all processes.
+
+    Raises:
+      ValueError: E and B leave a process without work.
     """
 
-    def __init__(self, num_members: int, batch_size: int) -> None:
-        self._num_members, devices = num_members, jax.local_devices()
+    def __init__(
+        self, num_members: int, batch_size: int, devices: Sequence[jax.Device] | None = None
+    ) -> None:
+        self._num_members, devices = num_members, list(devices or jax.devices())
         members, batch = max(
             (
                 (e, b)
@@ -46,6 +54,12 @@ class Devices:
             ),
             key=lambda shares: (shares[0] * shares[1], shares[0]),
         )
+        owners = {device.process_index for device in devices}
+        if owners != {device.process_index for device in devices[: members * batch]}:
+            raise ValueError(
+                f"batch_size: expected one, or a num_seeds, that {len(owners)} processes with "
+                f"{len(devices)} devices can share, got {batch_size} and {num_members}"
+            )
         self._mesh = jax.make_mesh(
             (members, batch),
             ("member", "batch"),
@@ -54,6 +68,8 @@ class Devices:
             devices=devices[: members * batch],
         )
         self._shown = f"{members * batch} of {len(devices)} x {devices[0].device_kind}"
+        if len(owners) > 1:
+            self._shown += f", {len(owners)} processes"
         on_each = num_members // members
         limit = _AT_ONCE_ON_CPU if devices[0].platform == "cpu" else on_each
         at_once = max(n for n in range(1, min(limit, on_each) + 1) if on_each % n == 0)
@@ -65,7 +81,7 @@ class Devices:
 
     def put_members(self, tree: Any) -> Any:
         """Puts every member, on the leading axis of all leaves, on the devices that share it."""
-        return jax.device_put(tree, jax.NamedSharding(self._mesh, jax.P("member")))
+        return processes.put(tree, jax.NamedSharding(self._mesh, jax.P("member")))
 
     def over_members(
         self, function: Callable[..., Any], in_axes: Sequence[int | None]

@@ -14,7 +14,7 @@ from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import RecordWriter
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "Silent"]
 
 
 class _Rate(progress.ProgressColumn):
@@ -100,3 +100,25 @@ class Progress:
 
     def _write(self, event: Event) -> None:
         self._events.write(event.SerializeToString())
+
+
+class Silent:
+    """A `Progress` that shows nothing: of a process that is not the first."""
+
+    def __enter__(self) -> "Silent":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        """Says nothing."""
+
+    def advance(self, step: int) -> None:
+        """Moves nothing."""
+
+    def scalars(self, step: int, group: str, values: dict[str, Any]) -> None:
+        """Sends nothing."""
+
+    def flush(self) -> None:
+        """Waits for nothing."""

@@ -108,9 +108,8 @@ def _bytes(tree: Any) -> int:
 
 
 def _memory() -> int:
-    """Bytes that the devices of this machine have."""
-    devices = jax.local_devices()
-    stats = devices[0].memory_stats() or {}
+    """Bytes that all devices have, or this machine."""
+    stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
-        return stats["bytes_limit"] * len(devices)
+        return stats["bytes_limit"] * jax.device_count()
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -19,6 +19,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from ntm_jax import processes
 from ntm_jax.config import ConfigError, flat, from_dict, validate
 
 __all__ = [
@@ -139,6 +140,7 @@ def newest_run(root: Path = Path("runs")) -> Path:
     return max(runs, key=_changed)
 
 
+@processes.first_only
 def append_metrics(workdir: Path, line: dict[str, Any]) -> None:
     """Adds one line to metrics.jsonl."""
     with (workdir / "metrics.jsonl").open("a") as file:
@@ -180,12 +182,14 @@ def keep_metrics_until(workdir: Path, step: int) -> list[dict[str, Any]]:
     return kept
 
 
+@processes.first_only
 def flush(path: Path) -> None:
     """Waits until what was written to the file is on the disk."""
     with path.open("rb") as file:
         os.fsync(file)
 
 
+@processes.first_only
 def write_json(path: Path, value: Any) -> None:
     """Writes a whole file, or leaves the old one."""
     _replace(path, json.dumps(value, indent=2) + "\n")

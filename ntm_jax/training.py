@@ -1,5 +1,6 @@
 """Training: `train(config, workdir)`, from a config to a run folder with a finished machine."""
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,12 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from ntm_jax import build, evaluation, models, room, runs, signals
+from ntm_jax import build, evaluation, models, parallel, processes, room, runs, signals
 from ntm_jax import config as configs
-from ntm_jax.checkpoints import Checkpoints
+from ntm_jax.checkpoints import Checkpoints, Restored
 from ntm_jax.journal import Journal
 from ntm_jax.members import Members
-from ntm_jax.progress import Progress
+from ntm_jax.progress import Progress, Silent
 from ntm_jax.updates import Measured, TrainState, Updates
 
 __all__ = ["TrainingError", "train"]
@@ -26,7 +27,8 @@ class TrainingError(RuntimeError):
 def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     """Trains until solved, or for `num_steps` updates, resuming what is in `workdir`.
 
-    Ctrl-C and SIGTERM store a checkpoint first; a second one stops at once.
+    Ctrl-C and SIGTERM store a checkpoint first; a second one stops at once. Of several processes
+    the first one alone reads and writes `workdir`, and a signal to any of them is for all.
 
     Args:
       config: as a file under `configs/` returns it.
@@ -50,11 +52,15 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     trained, sizes = build.make_trained_models(config), configs.eval_sizes(config)
     room.check_training(config, task, trained[-1])
     room.check_evaluation(config, task, build.make_model(config), sizes, config.num_seeds)
+    try:
+        parallel.Devices(config.num_seeds, config.batch_size)
+    except ValueError as error:
+        raise configs.ConfigError(str(error)) from None
     workdir = Path(workdir)
     checkpoints = Checkpoints(workdir)
     try:
-        with signals.noted() as received, runs.locked(workdir):
-            runs.open_run(workdir, config)
+        with signals.noted() as received, contextlib.ExitStack() as held:
+            processes.by_first(_open, held, workdir, config)
             updates = Updates(
                 trained,
                 task,
@@ -64,10 +70,10 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
                 config.ema_decay,
                 curriculum,
             )
-            step, state, remarks = _restore(checkpoints, updates)
-            history = runs.keep_metrics_until(workdir, step)
+            step, state, remarks, history = _restore(workdir, checkpoints, updates)
             members = Members(config, task, history)
-            with Progress(workdir, config.num_steps, step) as progress:
+            shown = Progress(workdir, config.num_steps, step) if processes.is_first() else Silent()
+            with shown as progress:
                 journal = Journal(
                     config,
                     task,
@@ -91,6 +97,9 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         ) from error
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
+            if processes.count() > 1:
+                # What a collective says of a connection that was closed, mostly.
+                raise TrainingError(f"{processes.GONE} ({str(error).splitlines()[0]})") from error
             raise
         raise TrainingError(
             f"{workdir}: expected an update that fits into memory, got: "
@@ -99,15 +108,29 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         ) from error
 
 
-def _restore(checkpoints: Checkpoints, updates: Updates) -> tuple[int, TrainState, list[str]]:
-    """Updates that are behind a run, the state after them, and what to say of it."""
+def _open(held: contextlib.ExitStack, workdir: Path, config: ConfigDict) -> None:
+    """Locks the run folder until `held` is closed, and opens it."""
+    held.enter_context(runs.locked(workdir))
+    runs.open_run(workdir, config)
+
+
+def _restore(
+    workdir: Path, checkpoints: Checkpoints, updates: Updates
+) -> tuple[int, TrainState, list[str], list[dict[str, Any]]]:
+    """Updates that are behind a run, the state after them, what to say of it, and its metrics."""
     state = updates.init()
-    found = checkpoints.restore_newest(*updates.to_checkpoint(state))
-    checkpoints.remove_after(found.step if found else 0)
+
+    def read() -> tuple[Restored | None, list[dict[str, Any]]]:
+        found = checkpoints.restore_newest(*updates.to_checkpoint(state))
+        step = found.step if found else 0
+        checkpoints.remove_after(step)
+        return found, runs.keep_metrics_until(workdir, step)
+
+    found, history = processes.by_first(read)
     if found is None:
-        return 0, state, []
+        return 0, state, [], history
     state = updates.from_checkpoint(found.params, found.optimizer_state)
-    return found.step, updates.devices.put_members(state), found.remarks
+    return found.step, updates.devices.put_members(state), found.remarks, history
 
 
 class _Loop:
@@ -139,7 +162,7 @@ class _Loop:
                 return self.journal.end(
                     stopped,
                     step,
-                    state.step.tolist(),
+                    processes.whole(state.step).tolist(),
                     _skipped(state),
                     self.compile_seconds,
                     self.checkpoints.path(step),
@@ -152,13 +175,14 @@ class _Loop:
         """Stores a checkpoint."""
         finite = [
             np.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim)))
-            for leaf in jax.device_get(jax.tree.leaves((state.params, state.average)))
+            for leaf in _read(jax.tree.leaves((state.params, state.average)))
         ]
         if not np.all(finite, axis=0).any():
             raise self.error(f"update {step}: expected finite parameters, got others")
         # Before the checkpoint: a power cut must not leave one that is ahead of them.
         self.journal.flush()
-        self.checkpoints.save(step, *self.updates.to_checkpoint(state))
+        items = processes.whole(self.updates.to_checkpoint(state))
+        processes.by_first(self.checkpoints.save, step, *items)
 
     def error(self, message: str) -> TrainingError:
         """What stops a run whose numbers are no longer finite."""
@@ -174,8 +198,8 @@ class _Loop:
 
     def reason_to_stop(self, step: int) -> str | None:
         """A word for the summary, or None to go on."""
-        if self.received:  # first, as there may be an evaluation to make up for
-            return self.received[0]
+        if signal := processes.agreed(self.received):  # first: it may have cut an evaluation short
+            return signal
         if self.members.stopped:
             return self.members.stopped
         return "num_steps" if step >= self.config.num_steps else None
@@ -188,7 +212,7 @@ class _Loop:
         self.updates.compile(state, length)
         self.compile_seconds += time.monotonic() - began
         state, measured = self.updates.run(state, length, self.members.going_on)
-        return state, jax.device_get(measured)
+        return state, _read(measured)
 
     def report(self, state: TrainState, measured: Measured, step: int) -> None:
         """One line of metrics; stops the run if nothing is finite any more."""
@@ -210,13 +234,13 @@ class _Loop:
 
         Or it does not, if the run is interrupted: resumed, it makes up for it.
         """
-        by_size = []
+        params, by_size = processes.whole(state.average), []
         for size in configs.eval_sizes(self.config):
-            if self.received:
+            if processes.agreed(self.received):
                 return state
             results = evaluation.evaluate_members(
                 self.model,
-                state.average,
+                params,
                 self.updates.task,
                 [size],
                 self.config.eval_sequences,
@@ -225,6 +249,8 @@ class _Loop:
                 seed=step,
             )
             by_size.append([of_member for (of_member,) in results])
+        # Every process has scored all on its own devices; they have to decide alike.
+        by_size = processes.of_first(by_size)
         self.journal.evaluation(step, by_size)
         stuck = self.members.stuck(step)
         if not stuck or step >= self.config.num_steps:
@@ -236,4 +262,9 @@ class _Loop:
 
 def _skipped(state: TrainState) -> list[int]:
     """Updates that each member has skipped."""
-    return state.optimizer_state.total_notfinite.tolist()
+    return processes.whole(state.optimizer_state.total_notfinite).tolist()
+
+
+def _read(tree: Any) -> Any:
+    """As NumPy arrays."""
+    return jax.device_get(processes.whole(tree))

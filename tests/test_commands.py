@@ -141,6 +141,7 @@ def test_an_ensemble_is_trained_and_shown_whole_and_one_by_one(tmp_path):
         ("--config.optimizer=sgd", ["optimizer: expected one of ('adam', 'graves_rmsprop')"]),
         ("--config.batch_size=0", ["batch_size: expected greater than 0, got 0"]),
         ("extra", ["expected flags alone, got extra"]),
+        ("--process_id=1", ["--coordinator, --num_processes: expected with --process_id"]),
     ],
 )
 def test_a_mistake_on_the_command_line_fails_at_once_and_is_named(tmp_path, flag, said):

@@ -81,3 +81,16 @@ def test_eight_devices_learn_what_one_learns():
     assert [split for _, split, _ in eight] == [[8, False], [8, True], [8, False]]
     for (_, _, expected), (_, _, losses) in zip(one, eight, strict=True):
         assert losses == pytest.approx(expected, rel=1e-5)
+
+
+def test_numbers_that_leave_a_process_without_work_are_refused():
+    class Device:
+        def __init__(self, process_index):
+            self.process_index = process_index
+
+    with pytest.raises(ValueError) as raised:
+        parallel.Devices(1, 3, [Device(0), Device(1)])
+    assert str(raised.value) == (
+        "batch_size: expected one, or a num_seeds, that 2 processes with 2 devices can share, got "
+        "3 and 1"
+    )
