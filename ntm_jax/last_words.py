@@ -1,4 +1,4 @@
-"""Standard error of one of several processes, with what JAX says of a lost one made into a line.
+"""What JAX says of other processes, taken out, and of a lost one made into a line.
 
 A program of its own, started by `processes.start`: lines in, lines out. It imports nothing of JAX.
 """
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 _RECORD = re.compile(r"[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ (\S+):\d+\] ")
 # Files whose records tell of other processes, and of little else.
 _OF_OTHERS = re.compile(r"(coordination_service\w*|grpc_\w+|client|service)\.(cc|h)")
+_GREETING = "[Gloo] "  # with which processes meet, on standard output
 _OWN = "train.py: "
 
 __all__ = ["last_words"]
@@ -33,7 +34,7 @@ def last_words(lines: Iterable[str], gone: str) -> Iterator[str]:
             dropping = bool(_OF_OTHERS.fullmatch(record[1]))
         elif line.startswith((_OWN, "Traceback ")):
             dropping = False
-        if not dropping:
+        if not dropping and not line.startswith(_GREETING):
             yield line
         if line.startswith(_OWN):
             return

@@ -135,8 +135,10 @@ def _in_one_line() -> None:
     """From now on, what JAX says where another process is gone becomes one line.
 
     JAX ends this process then, from a thread of its own and with a dozen lines, and Python has no
-    part in it; so a small process reads along at standard error.
+    part in it; so a small process reads along at standard error. JAX's part of standard output goes
+    there too.
     """
+    sys.stdout.flush()
     sys.stderr.flush()
     reader = subprocess.Popen(
         [sys.executable, "-IS", str(Path(__file__).with_name("last_words.py")), GONE],
@@ -144,6 +146,8 @@ def _in_one_line() -> None:
         stdout=2,
         start_new_session=True,  # Ctrl-C is not for it
     )
+    sys.stdout = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding)
+    os.dup2(reader.stdin.fileno(), 1)
     os.dup2(reader.stdin.fileno(), 2)
     reader.stdin.close()
     reader.returncode = 0  # it ends after this process: nobody waits for it

@@ -32,6 +32,11 @@ def test_what_jax_says_of_a_lost_process_becomes_one_line():
     assert said(OF_JAX) == "train.py: gone\n"
 
 
+def test_what_gloo_says_at_the_start_is_left_out():
+    greeting = "[Gloo] Rank 0 is connected to 1 peer ranks. Expected number of connected peer ranks"
+    assert said(f"{greeting} is : 1\na warning\n") == "a warning\n"
+
+
 def test_a_line_of_our_own_is_the_last_one():
     assert said(f"train.py: full\n{OF_JAX}") == "train.py: full\n"
     first, _, rest = OF_JAX.partition("\n")
