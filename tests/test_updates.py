@@ -120,8 +120,8 @@ def test_an_update_is_skipped_and_counted_when_the_gradient_is_not_finite():
 
 def test_an_optimizer_is_not_fed_a_gradient_of_a_loss_that_is_not_finite():
     class Broken(type(build.make_task(tiny_config()))):
-        def sample(self, key, batch_size):
-            batch = super().sample(key, batch_size)
+        def sample(self, key, batch_size, span):
+            batch = super().sample(key, batch_size, span)
             # Every other batch has a target that is not a number: finite gradients elsewhere.
             bad = jax.random.bernoulli(key, 0.5)
             return batch._replace(targets=jnp.where(bad, jnp.nan, batch.targets))
