@@ -9,6 +9,7 @@ import contextlib
 import functools
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ __all__ = [
     "count",
     "first_only",
     "is_first",
+    "is_loss",
     "leave",
     "of_first",
     "put",
@@ -161,6 +163,12 @@ def count() -> int:
 def is_first() -> bool:
     """Whether this is the process that reads and writes files."""
     return count() == 1 or jax.process_index() == 0
+
+
+def is_loss(error: Exception) -> bool:
+    """Whether this is what JAX says where another process is gone, such as "UNKNOWN: Gloo ..."."""
+    status = re.match(r"([A-Z_]+): ", str(error))
+    return count() > 1 and status is not None and status[1] != "RESOURCE_EXHAUSTED"
 
 
 def first_only(function: Callable[..., None]) -> Callable[..., None]:

@@ -95,11 +95,10 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
             f"{workdir}: expected a folder that can be written to, got: {error}; "
             f"{checkpoints.last()}; once it can be, the same command goes on"
         ) from error
-    except jax.errors.JaxRuntimeError as error:
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        if processes.is_loss(error):
+            raise TrainingError(f"{processes.GONE} ({str(error).splitlines()[0]})") from error
         if "RESOURCE_EXHAUSTED" not in str(error):
-            if processes.count() > 1:
-                # What a collective says of a connection that was closed, mostly.
-                raise TrainingError(f"{processes.GONE} ({str(error).splitlines()[0]})") from error
             raise
         raise TrainingError(
             f"{workdir}: expected an update that fits into memory, got: "

@@ -251,8 +251,8 @@ def test_parameters_that_are_not_finite_are_not_stored(tmp_path, monkeypatch):
 def test_an_input_that_is_not_finite_is_skipped_and_counted(tmp_path, monkeypatch):
     sample = Copy.sample
 
-    def poisoned(self, key, batch_size, span):
-        batch = sample(self, key, batch_size, span)
+    def poisoned(self, key, batch_size, *span):
+        batch = sample(self, key, batch_size, *span)
         bad = jax.random.uniform(jax.random.fold_in(key, 1)) < 0.3
         return batch._replace(inputs=jax.numpy.where(bad, np.nan, batch.inputs))
 
