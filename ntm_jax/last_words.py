@@ -21,12 +21,14 @@ __all__ = ["last_words"]
 def last_words(lines: Iterable[str], gone: str) -> Iterator[str]:
     """Passes lines on, without records that tell of other processes.
 
-    After the process's own last line, which begins with "train.py: ", no more comes. Without one,
-    the record with which JAX ends a process becomes `gone`.
+    After the process's own last words, which begin with "train.py: ", no record comes any more.
+    Without them, the record with which JAX ends a process becomes `gone`.
     """
-    dropping = False
+    dropping = said = False
     for line in lines:
         record = _RECORD.match(line)
+        if record and said:
+            return
         if record and line.startswith("F") and _OF_OTHERS.fullmatch(record[1]):
             yield f"{_OWN}{gone}\n"
             return
@@ -36,8 +38,7 @@ def last_words(lines: Iterable[str], gone: str) -> Iterator[str]:
             dropping = False
         if not dropping and not line.startswith(_GREETING):
             yield line
-        if line.startswith(_OWN):
-            return
+        said = said or line.startswith(_OWN)
 
 
 def _main() -> None:

@@ -37,7 +37,9 @@ def test_what_gloo_says_at_the_start_is_left_out():
     assert said(f"{greeting} is : 1\na warning\n") == "a warning\n"
 
 
-def test_a_line_of_our_own_is_the_last_one():
+def test_our_own_words_are_the_last_ones():
+    words = "train.py: another config:\n  seed: 0 there, 5 now\n"
+    assert said(words + OF_JAX) == words
     assert said(f"train.py: full\n{OF_JAX}") == "train.py: full\n"
     first, _, rest = OF_JAX.partition("\n")
     assert said(f"{first}\nof several\nlines\ntrain.py: full\n{rest}") == "train.py: full\n"
