@@ -21,24 +21,22 @@ cross-entropy of the scored bits, backward, clip, RMSProp with momentum. What di
 Rounds alternate between them. The ratio is the median of the ratios within a round.
 """
 
-import importlib
 import importlib.metadata
 import math
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
-from unittest import mock
 
 import jax
 from absl import app, flags, logging
 
 from benchmarks import commands
+from benchmarks.speed import peer, rounds
 from ntm_jax import build, models, parallel
 from ntm_jax import config as configs
 from ntm_jax.updates import Updates
@@ -134,9 +132,9 @@ def compare(train: ModuleType, batch_size: int) -> dict[str, Any]:
     pairs = zip(rates[contestants[0].name], rates[best], strict=True)
     return {
         "batch_size": batch_size,
-        "sequences_per_second": {name: _summary(values) for name, values in rates.items()},
+        "sequences_per_second": {name: rounds.summary(values) for name, values in rates.items()},
         "compared_with": f"{best} (the best median among the peer's thread counts)",
-        "ratio": _summary([mine / other for mine, other in pairs]),
+        "ratio": rounds.summary([mine / other for mine, other in pairs]),
         "contestants": {one.name: one.facts for one in contestants},
     }
 
@@ -150,43 +148,6 @@ def _updates_per_second(contestant: Contestant) -> float:
         sys.exit(f"peer_speed.py: {contestant.name}: the loss is not finite")
     contestant.facts["last_loss"] = loss
     return updates / elapsed
-
-
-def _summary(values: list[float]) -> dict[str, Any]:
-    middle = statistics.median(values)
-    return {"median": middle, "min": min(values), "max": max(values), "rounds": values}
-
-
-def _import_peer(checkout: str | None) -> ModuleType:
-    if checkout is None or not (Path(checkout) / "tasks" / "copytask.py").is_file():
-        sys.exit(
-            "peer_speed.py: --pytorch_ntm: expected a checkout of "
-            f"https://github.com/loudinthecloud/pytorch-ntm, got {checkout}"
-        )
-    sys.path.insert(0, str(Path(checkout).resolve()))
-    try:
-        attr = importlib.import_module("attr")
-        original = attr.attrib
-
-        def attrib(*args: Any, convert: Any = None, **options: Any) -> Any:
-            return original(*args, converter=convert, **options)
-
-        # The peer says `convert`, which attrs has since removed.
-        with mock.patch.object(attr, "attrib", attrib):
-            return importlib.import_module("train")
-    except ImportError as error:
-        sys.exit(f"peer_speed.py: {error}: pip install torch attrs argcomplete")
-
-
-def _commit(checkout: str) -> str | None:
-    """The commit, with "-dirty" behind it if files were changed; None if git cannot tell."""
-    command = ["git", "-C", checkout, "describe", "--always", "--dirty", "--abbrev=40"]
-    # Not the commit of a repository that the checkout happens to lie in.
-    ceiling = {"GIT_CEILING_DIRECTORIES": str(Path(checkout).resolve().parent)}
-    told = subprocess.run(
-        [*command, "--exclude=*"], capture_output=True, text=True, env=os.environ | ceiling
-    )
-    return told.stdout.strip() or None
 
 
 def _expect(what: str, got: Any, expected: Any) -> None:
@@ -213,12 +174,12 @@ def main(argv: list[str]) -> None:
     jax.config.update("jax_platforms", "cpu")  # The peer runs on nothing else.
     parallel.use_all_cores()
     machine = commands.machine() | {"load_average_before": os.getloadavg()[0]}
-    train = _import_peer(_PEER.value)
+    train = peer.load("peer_speed.py", _PEER.value)
     path = Path(_JSON.value)
     path.parent.mkdir(parents=True, exist_ok=True)
     packages = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "attrs")
     versions = {name: importlib.metadata.version(name) for name in packages}
-    versions["pytorch_ntm_commit"] = _commit(_PEER.value)
+    versions["pytorch_ntm_commit"] = peer.commit(_PEER.value)
     results = [compare(train, int(size)) for size in _BATCH_SIZES.value]
     measured = {"rounds": _ROUNDS.value, "seconds_per_round": _SECONDS.value, "results": results}
     commands.write(path, {"machine": machine, "versions": versions, **measured})

@@ -64,7 +64,7 @@ def main(argv: list[str]) -> None:
         sys.exit(f"speed: --controllers: expected some of {known}, got {','.join(sorted(unknown))}")
     if _PEER.value is not None and _PLATFORM.value != "cpu":
         sys.exit(f"speed: --pytorch_ntm: runs on the cpu alone, got --platform={_PLATFORM.value}")
-    train = None if _PEER.value is None else peer.load(_PEER.value)
+    train = None if _PEER.value is None else peer.load("speed", _PEER.value)
     logging.set_verbosity(logging.WARNING)
     jax.config.update("jax_platforms", _PLATFORM.value)
     parallel.use_all_cores()

@@ -18,17 +18,18 @@ SYSTEM = "pytorch-ntm"
 _URL = "https://github.com/loudinthecloud/pytorch-ntm"
 
 
-def load(checkout: str) -> ModuleType:
+def load(program: str, checkout: str | None) -> ModuleType:
     """Imports the peer's train.py; ends the program with one line where that cannot be.
 
     Args:
+      program: that asks, for the line.
       checkout: its folder.
 
     Returns:
       The module.
     """
-    if not (Path(checkout) / "tasks" / "copytask.py").is_file():
-        sys.exit(f"speed: --pytorch_ntm: expected a checkout of {_URL}, got {checkout}")
+    if checkout is None or not (Path(checkout) / "tasks" / "copytask.py").is_file():
+        sys.exit(f"{program}: --pytorch_ntm: expected a checkout of {_URL}, got {checkout}")
     sys.path.insert(0, str(Path(checkout).resolve()))
     try:
         attr = importlib.import_module("attr")
@@ -41,7 +42,7 @@ def load(checkout: str) -> ModuleType:
         with mock.patch.object(attr, "attrib", attrib):
             return importlib.import_module("train")
     except ImportError as error:
-        sys.exit(f"speed: --pytorch_ntm: {error}: pip install torch attrs argcomplete")
+        sys.exit(f"{program}: --pytorch_ntm: {error}: pip install torch attrs argcomplete")
 
 
 def commit(checkout: str) -> str | None:
