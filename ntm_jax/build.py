@@ -12,7 +12,7 @@ from ntm_jax import baselines, controllers, models
 from ntm_jax.cell import NTMCell, marked_memory, one_hot_weights, uniform_weights
 from ntm_jax.config import ConfigError, eval_name, eval_sizes
 from ntm_jax.tasks import TASKS
-from ntm_jax.tasks.base import WHOLE, Curriculum, Task, describe
+from ntm_jax.tasks.base import Curriculum, Task, describe, uniform
 
 __all__ = ["make_curriculum", "make_model", "make_optimizer", "make_task", "make_trained_models"]
 
@@ -102,7 +102,7 @@ def make_curriculum(config: ConfigDict) -> Curriculum:
         )
     return {
         "none": lambda step: (1.0, 1.0),
-        "uniform": lambda step: WHOLE,
+        "uniform": uniform,
         "growing": lambda step: (0.0, jnp.minimum(step / config.curriculum_updates, 1.0)),
     }[config.curriculum]
 

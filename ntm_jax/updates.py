@@ -5,7 +5,7 @@ uninterrupted one, and a member of an ensemble is the same seed trained alone.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from ntm_jax import losses, parallel, weight_gradients
-from ntm_jax.tasks.base import WHOLE, Curriculum, Task
+from ntm_jax.tasks.base import Curriculum, Task, uniform
 
 __all__ = ["Measured", "TrainState", "Updates"]
 
@@ -64,8 +64,7 @@ class Updates:
       seeds: one for each of E members, of its parameters and of all its samples.
       ema_decay: in [0, 1), of the exponential moving average of the parameters; with 0 the average
         is the parameters themselves.
-      curriculum: from the updates behind a member to the sizes that the next one draws from; None
-        for all sizes from the start.
+      curriculum: from the updates behind a member to the sizes that the next one draws from.
     """
 
     def __init__(
@@ -76,11 +75,11 @@ class Updates:
         batch_size: int,
         seeds: Sequence[int],
         ema_decay: float = 0.0,
-        curriculum: Curriculum | None = None,
+        curriculum: Curriculum = uniform,
     ) -> None:
         self._models, self.task, self._batch_size = tuple(models), task, batch_size
         self._ema_decay = ema_decay
-        self._curriculum = curriculum or (lambda step: WHOLE)
+        self._curriculum = curriculum
         self.devices = parallel.Devices(len(seeds), batch_size)
         self._keys = jnp.stack([jax.random.key(seed) for seed in seeds])
         # The caller stops long before the count at which optax would give in.
@@ -99,17 +98,20 @@ class Updates:
           state: is used up.
           which: [E], true for those members.
         """
+        return self.devices.put_members(self._restart(state, np.asarray(which)))
 
-        @functools.partial(jax.jit, donate_argnums=0)
-        def restart(state: TrainState, which: jax.Array) -> TrainState:
-            def of_one(state: TrainState, key: jax.Array, anew: jax.Array) -> TrainState:
-                # The step makes the draw another than those before.
-                start = self._start(jax.random.fold_in(key, state.step))._replace(step=state.step)
-                return jax.tree.map(lambda new, old: jnp.where(anew, new, old), start, state)
+    @functools.cached_property
+    def _restart(self) -> Callable[[TrainState, np.ndarray], TrainState]:
+        """Compiled at the first restart, for all that follow."""
 
-            return jax.vmap(of_one)(state, self._keys, which)
+        def of_one(state: TrainState, key: jax.Array, anew: jax.Array) -> TrainState:
+            # The step makes the draw another than those before.
+            start = self._start(jax.random.fold_in(key, state.step))._replace(step=state.step)
+            return jax.tree.map(lambda new, old: jnp.where(anew, new, old), start, state)
 
-        return self.devices.put_members(restart(state, np.asarray(which)))
+        return jax.jit(
+            lambda state, which: jax.vmap(of_one)(state, self._keys, which), donate_argnums=0
+        )
 
     def _start(self, key: jax.Array) -> TrainState:
         """One member before its first update."""

@@ -19,6 +19,7 @@ __all__ = [
     "draw",
     "label",
     "size_of",
+    "uniform",
 ]
 
 Size = tuple[int, ...]
@@ -29,6 +30,12 @@ Span = tuple[float | jax.Array, float | jax.Array]
 WHOLE: Span = (0.0, 1.0)
 # From the updates behind a machine to the sizes that the next one draws from.
 Curriculum = Callable[[jax.Array], Span]
+
+
+def uniform(step: jax.Array) -> Span:
+    """The `Curriculum` of all sizes from the start."""
+    del step
+    return WHOLE
 
 
 class Batch(NamedTuple):
