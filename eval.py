@@ -9,11 +9,10 @@ from ml_collections import ConfigDict
 from ntm_jax import compilation, evaluation, parallel, pretrained, reports, room, runs
 from ntm_jax.checkpoints import CheckpointError
 from ntm_jax.config import ConfigError, eval_name, eval_sizes, plural
+from ntm_jax.rules import most
 from ntm_jax.tasks import TASKS
 from ntm_jax.tasks.base import Size, describe
 from ntm_jax.trained import Trained, load_pretrained, load_run
-
-_MOST = 10**9  # of numbers that are sizes
 
 _AXES = {
     axis: flags.DEFINE_list(plural(axis), None, "Numbers, by commas; the run's own if not given.")
@@ -24,10 +23,12 @@ _PRETRAINED = flags.DEFINE_enum(
     "pretrained", None, pretrained.names(), "A machine that ships; copy_ntm where there is no run."
 )
 _SLOTS = flags.DEFINE_integer(
-    "slots", None, "Slots of the memory; the run's own if none.", 1, _MOST
+    "slots", None, "Slots of the memory; the run's own if none.", 1, most("model.num_slots")
 )
 _MEMBER = flags.DEFINE_integer("member", None, "The one to take out of an ensemble.", 0)
-_SEQUENCES = flags.DEFINE_integer("sequences", 256, "Sequences of each size.", 1, 1_000_000)
+_SEQUENCES = flags.DEFINE_integer(
+    "sequences", 256, "Sequences of each size.", 1, most("eval_sequences")
+)
 _SEED = flags.DEFINE_integer("seed", 1, "Of the sequences.", 0, 2**32 - 1)
 _PER_STEP = flags.DEFINE_bool("per_step", False, "Show accuracy by time step and by bit as well.")
 _JSON = flags.DEFINE_string("json", None, "File to write the results to.")
@@ -137,8 +138,9 @@ def _numbers(axis: str, words: list[str]) -> tuple[int, ...]:
             f"eval.py: --{plural(axis)}: expected whole numbers greater than 0, "
             f"got {','.join(words)!r}"
         )
-    if max(numbers) > _MOST:
-        sys.exit(f"eval.py: --{plural(axis)}: expected at most {_MOST}, got {max(numbers)}")
+    largest = most(eval_name(axis))
+    if max(numbers) > largest:
+        sys.exit(f"eval.py: --{plural(axis)}: expected at most {largest}, got {max(numbers)}")
     return numbers
 
 

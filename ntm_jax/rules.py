@@ -10,7 +10,7 @@ from typing import Any
 from ntm_jax.defaults import CURRICULA, eval_name
 from ntm_jax.tasks import TASKS
 
-__all__ = ["broken"]
+__all__ = ["broken", "most"]
 
 Rule = tuple[str, Callable[[Any], bool]]
 
@@ -95,6 +95,11 @@ _RULES: dict[str, Rule] = {
 }
 
 
+def most(name: str) -> int:
+    """The largest whole number that a setting may be, by its name, such as "model.num_slots"."""
+    return (_FEW | _SOME).get(name, _MOST)
+
+
 def broken(name: str, value: Any, default: Any) -> str | None:
     """What a setting is expected to be, if it is not that.
 
@@ -117,9 +122,8 @@ def broken(name: str, value: Any, default: Any) -> str | None:
         return wanted
     if kind is float and abs(value) > _LARGEST:
         return f"a number from {-_LARGEST:g} to {_LARGEST:g}"
-    most = (_FEW | _SOME).get(name, _MOST)
-    if kind is int and name != "seed" and value > most:
-        return f"at most {most}"
+    if kind is int and name != "seed" and value > most(name):
+        return f"at most {most(name)}"
     if kind is tuple and len(value) > _MOST_IN_A_TUPLE:
         return f"at most {_MOST_IN_A_TUPLE} numbers"
     return None
