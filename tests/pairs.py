@@ -2,9 +2,8 @@
 
 import contextlib
 import socket
-import subprocess
 
-from process import DENSE, start
+from process import DENSE, ended, start
 
 ARGUMENTS = ("train.py", DENSE, "--workdir=run")
 # One device each; and no warnings of a cache of compilations that takes no more.
@@ -44,12 +43,6 @@ def pair(cwd, *arguments, limit=None):
         for process in processes:
             process.kill()
             process.communicate()
-
-
-def ended(process, timeout=300):
-    """What it said, once it has ended."""
-    out, err = process.communicate(timeout=timeout)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def run_pair(cwd, *arguments, **options):

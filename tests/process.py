@@ -61,8 +61,12 @@ def start(cwd, script, *arguments, limit=None, **changes):
     )
 
 
+def ended(process, timeout=300):
+    """What a process said, once it has ended."""
+    out, err = process.communicate(timeout=timeout)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
 def command(cwd, script, *arguments, **options):
     """A process that has ended, with what it said."""
-    process = start(cwd, script, *arguments, **options)
-    out, err = process.communicate(timeout=300)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    return ended(start(cwd, script, *arguments, **options))

@@ -5,8 +5,8 @@ import signal
 import time
 
 import pytest
-from pairs import ALONE, ARGUMENTS, ended, pair, run_pair
-from process import command
+from pairs import ALONE, ARGUMENTS, pair, run_pair
+from process import command, ended
 from test_processes import assert_alike
 from test_training import lines
 
