@@ -69,7 +69,9 @@ def main(argv: list[str]) -> None:
     """Flags in, one library call."""
     if len(argv) > 1:
         sys.exit(f"train.py: expected flags alone, got {' '.join(argv[1:])}")
-    name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    # A file may be given a word: configs/paper.py:copy_ntm.
+    file, _, word = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
+    name = "_".join(filter(None, (Path(file).stem, word)))
     workdir = Path(_WORKDIR.value or f"runs/{name}")
     # What orbax logs as an error it raises too.
     logging.set_verbosity(logging.FATAL)

@@ -1,0 +1,61 @@
+import importlib
+
+import jax
+import jax.numpy as jnp
+import pytest
+from process import ROOT, command
+
+from configs import paper
+from ntm_jax import build, config
+
+FILES = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem != "paper")
+
+
+def named(name):
+    return importlib.import_module(f"configs.{name}").get_config()
+
+
+def shapes(settings):
+    """Parameters of what the config trains, built but not computed."""
+    config.validate(settings)
+    task, optimizer = build.make_task(settings), build.make_optimizer(settings)
+    inputs = jnp.zeros((1, 2, task.input_features))
+    for model in build.make_trained_models(settings):
+        params = jax.eval_shape(model.init, jax.random.key(0), inputs)["params"]
+    jax.eval_shape(optimizer.init, params)
+    return params
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_config_is_valid_and_of_the_task_and_model_in_its_name(name):
+    text = (ROOT / "configs" / f"{name}.py").read_text()
+    assert f"python train.py --config=configs/{name}.py" in text
+    settings = named(name)
+    shapes(settings)
+    task = settings.task.name
+    assert name.startswith(f"{task}_")
+    model, *_ = name.removeprefix(f"{task}_").split("_keras")
+    if model == "lstm":
+        assert settings.model.name in ("skip_lstm", "keras_lstm")
+    else:
+        controller = {"ntm": "feed_forward", "ntm_lstm": "lstm"}[model]
+        assert (settings.model.name, settings.model.controller) == ("ntm", controller)
+
+
+@pytest.mark.parametrize(("task", "model"), paper.ROWS)
+def test_a_printed_experiment_is_valid_and_has_the_printed_heads(task, model):
+    settings = paper.get_config(f"{task}_{model}")
+    assert settings.task.name == task
+    params, row = shapes(settings), paper.ROWS[task, model]
+    if model != "lstm":
+        outputs = params["cell"]["interface"]["kernel"].shape[1]
+        # Table of the paper's section 3.3: key 20, strength, gate, 3 shifts, sharpness; a write
+        # head has 20 numbers to erase and 20 to add beside them.
+        assert outputs == row.num_heads * (26 + 66)
+
+
+def test_an_experiment_that_there_is_not_is_one_line_that_names_those_there_are(tmp_path):
+    done = command(tmp_path, "train.py", f"--config={ROOT / 'configs/paper.py'}:sort")
+    assert done.returncode == 1
+    assert "expected one of copy_ntm, repeat_copy_ntm, " in done.stderr
+    assert done.stderr.count("\n") == 1
