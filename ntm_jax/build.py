@@ -1,6 +1,6 @@
 """From the names in a valid config to the task, the model and the optimizer they stand for."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import flax.linen as nn
 import jax
@@ -11,12 +11,13 @@ from ml_collections import ConfigDict
 from ntm_jax import baselines, controllers, models
 from ntm_jax.cell import NTMCell, marked_memory, one_hot_weights, uniform_weights
 from ntm_jax.config import ConfigError, eval_name, eval_sizes
+from ntm_jax.starts import Initializer
 from ntm_jax.tasks import TASKS
 from ntm_jax.tasks.base import Curriculum, Task, describe, uniform
 
 __all__ = ["make_curriculum", "make_model", "make_optimizer", "make_task", "make_trained_models"]
 
-_BASELINES = {
+_BASELINES: dict[str, Callable[..., nn.Module]] = {
     "skip_lstm": baselines.skip_lstm,
     "gru": baselines.gru,
     "transformer": baselines.Transformer,
@@ -157,9 +158,10 @@ def _ntm(fields: ConfigDict, features: int, num_slots: int) -> models.NTM:
         )
     else:
         controller = _stack(nn.GRUCell(size, dtype=dtype) for size in fields.hidden_sizes)
-    start = {"marked": marked_memory, "constant": nn.initializers.constant}.get(
-        fields.memory_start, nn.initializers.normal
+    starts = dict[str, Callable[..., Initializer]](
+        marked=marked_memory, constant=nn.initializers.constant
     )
+    start = starts.get(fields.memory_start, nn.initializers.normal)
     cell = NTMCell(
         features,
         controller,

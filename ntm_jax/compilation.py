@@ -15,7 +15,7 @@ def use_cache() -> None:
     another folder, JAX_ENABLE_COMPILATION_CACHE=false keeps nothing. A program that changed, or
     another version or processor, is compiled anew.
     """
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(caches / "ntm_jax"))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:

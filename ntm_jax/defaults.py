@@ -37,7 +37,7 @@ def eval_name(axis: str) -> str:
 
 
 _TASKS = {
-    name: {field.name: field.default for field in dataclasses.fields(task)}
+    name: {field.name: field.default for field in dataclasses.fields(task)}  # type: ignore[arg-type]
     for name, task in TASKS.items()
 }
 

@@ -219,7 +219,7 @@ def _run(
     devices = _devices(params, batch_size)
     batch = devices.shard_batch(task.sample_at(key, batch_size, *size))
 
-    def apply(params: Any, inputs: jax.Array) -> jax.Array:
+    def apply(params: Any, inputs: jax.Array) -> Any:
         return model.apply({"params": params}, inputs)
 
     apply = devices.over_members(devices.over_batch(apply), (0, None))

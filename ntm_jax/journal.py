@@ -105,9 +105,8 @@ class Journal:
         verdict = "  solved" if all(solved) else ""
         if len(solved) > 1:
             verdict = f"  (medians)  {sum(solved)} of {len(solved)} solved"
-        else:
-            (solved,) = solved
-        self._record("evaluation", step, {judged_by: errors, "solved": solved})
+        of_all = solved if len(solved) > 1 else solved[0]
+        self._record("evaluation", step, {judged_by: errors, "solved": of_all})
         shown = "  ".join(
             f"{size}: {np.median(unpacked(value)):.3g}" for size, value in errors.items()
         )

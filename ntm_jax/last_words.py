@@ -45,13 +45,12 @@ def _main() -> None:
     # It ends with the process that writes to it, not before.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    sys.stdin.reconfigure(errors="replace")
-    lines = iter(sys.stdin)
-    for line in last_words(lines, sys.argv[1]):
-        sys.stdout.write(line)
-        sys.stdout.flush()
-    for _ in lines:
-        pass
+    with open(sys.stdin.fileno(), errors="replace") as lines:
+        for line in last_words(lines, sys.argv[1]):
+            sys.stdout.write(line)
+            sys.stdout.flush()
+        for _ in lines:
+            pass
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def packed(values: Sequence[float | None]) -> Any:
     return {**dict(zip(names, quartiles, strict=True)), "members": list(values)}
 
 
-def unpacked(value: Any) -> list[float | None]:
+def unpacked(value: Any) -> list[Any]:
     """The number of each member again."""
     return value["members"] if isinstance(value, dict) else [value]
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ntm_jax import weight_gradients
-from ntm_jax.cell import NTMState, Step
+from ntm_jax.cell import NTMCell, NTMState, Step
 from ntm_jax.starts import Initializer
 
 __all__ = [
@@ -188,6 +188,7 @@ class NTM(Recurrent):
       ValueError: an implementation that there is not.
     """
 
+    cell: NTMCell
     learn: Sequence[str] = ()
     implementation: str = "xla"
 
@@ -256,7 +257,7 @@ class NTM(Recurrent):
         # Not `self.param` alone: that would refuse weights trained with fewer slots.
         if not self.has_variable("params", name):
             return self.param(name, init or (lambda *_: first), first.shape, first.dtype)
-        stored = self.get_variable("params", name)
+        stored: jax.Array = self.get_variable("params", name)
         if stored.shape[axis] > first.shape[axis]:
             raise ValueError(
                 f"num_slots: expected at least the {stored.shape[axis]} that {name} was learned "

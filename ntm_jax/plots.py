@@ -21,7 +21,7 @@ from ntm_jax.cell import Step
 __all__ = ["answers", "memory_use"]
 
 _BITS, _VECTORS, _WEIGHTS = "gray", "RdBu_r", "viridis"  # colour maps
-_WRONG = {"markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
+_WRONG: dict[str, Any] = {"markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
 _USED = 0.01  # a slot is used where some weight is above this
 
 

@@ -118,7 +118,7 @@ def _check(
     missing = [name for name in given if not found and name not in named]
     if missing:
         raise ProcessesError(f"{', '.join(missing)}: expected with {', '.join(named)}, got none")
-    if found:
+    if coordinator is None or num_processes is None or process_id is None:
         return
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
@@ -149,9 +149,10 @@ def _in_one_line() -> None:
         start_new_session=True,  # Ctrl-C is not for it
     )
     sys.stdout = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding)
-    os.dup2(reader.stdin.fileno(), 1)
-    os.dup2(reader.stdin.fileno(), 2)
-    reader.stdin.close()
+    assert reader.stdin is not None
+    with reader.stdin as pipe:
+        os.dup2(pipe.fileno(), 1)
+        os.dup2(pipe.fileno(), 2)
     reader.returncode = 0  # it ends after this process: nobody waits for it
 
 
@@ -190,15 +191,16 @@ def by_first(function: Callable[..., _T], *arguments: Any) -> _T:
     """
     if count() == 1:
         return function(*arguments)
-    result, error = None, None
+    result: Any = None
+    error: Exception | None = None
     if is_first():
         try:
             result = function(*arguments)
         except Exception as raised:
             error = raised
     sent_result, sent_error = of_first((result, error))
-    if error or sent_error:
-        raise error or sent_error
+    if stopped := error or sent_error:
+        raise stopped
     return result if is_first() else sent_result
 
 

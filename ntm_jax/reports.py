@@ -135,7 +135,7 @@ def save_plots(trained: Trained, sizes: Sequence[Size], directory: Path, seed: i
     if trained.num_slots is not None:
         steps = {size: batch.inputs.shape[1] for size, batch in batches.items()}
         short = [size for size in sizes if steps[size] <= _DRAWN_STEPS]
-        size = max(short, key=steps.get) if short else min(sizes, key=steps.get)
+        size = max(short, key=steps.__getitem__) if short else min(sizes, key=steps.__getitem__)
         batch = batches[size]
         logits, step = models.trace(trained.model, trained.params, batch.inputs[0])
         figures["memory_use.png"] = plots.memory_use(

@@ -35,8 +35,8 @@ def noted() -> Iterator[list[str]]:
     try:
         yield received
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for taken, handler in before.items():
+            signal.signal(taken, handler)
 
 
 def leave_within(seconds: float, line: str) -> None:

@@ -216,7 +216,7 @@ class _Loop:
     def report(self, state: TrainState, measured: Measured, step: int) -> None:
         """One line of metrics; stops the run if nothing is finite any more."""
         self.journal.updates(step, measured, _skipped(state))
-        lost = self.members.lose(measured.skipped_in_a_row)
+        lost = self.members.lose(np.asarray(measured.skipped_in_a_row))
         for seed, index in lost:
             message = (
                 f"update {step - len(measured.loss) + index + 1}: the loss or its gradient was not "

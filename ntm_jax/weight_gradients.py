@@ -24,7 +24,7 @@ COLLECTIONS = _SEEN, _ADDED = "dense_inputs", "dense_additions"
 # The layers' kernels, transposed. A scan lists it among its `variable_broadcast`.
 TRANSPOSED = "dense_transposed"
 
-Apply = Callable[[Any, jax.Array, Mapping[str, jax.Array]], jax.Array]
+Apply = Callable[[Any, jax.Array, dict[str, jax.Array]], Any]
 
 
 def deferred(model: nn.Module) -> Apply:
@@ -41,10 +41,10 @@ def deferred(model: nn.Module) -> Apply:
       not exist.
     """
 
-    def apply(params: Any, inputs: jax.Array, rngs: Mapping[str, jax.Array]) -> jax.Array:
+    def apply(params: Any, inputs: jax.Array, rngs: dict[str, jax.Array]) -> Any:
         return model.apply({"params": params}, inputs, rngs=rngs)
 
-    def forward(params: Any, inputs: jax.Array, rngs: Mapping[str, jax.Array]) -> tuple[Any, Any]:
+    def forward(params: Any, inputs: jax.Array, rngs: dict[str, jax.Array]) -> tuple[Any, Any]:
         with nn.intercept_methods(_record):
             variables = {"params": params}
             _, shapes = jax.eval_shape(
@@ -99,7 +99,7 @@ def _record(
     if layer.is_mutable_collection(_ADDED) or layer.has_variable(_ADDED, _ADDED):
         layer.sow(_SEEN, _SEEN, *args)
         if layer.has_variable(TRANSPOSED, TRANSPOSED):
-            transposed = layer.get_variable(TRANSPOSED, TRANSPOSED).astype(outputs.dtype)
+            transposed: jax.Array = layer.get_variable(TRANSPOSED, TRANSPOSED).astype(outputs.dtype)
             outputs = _back_through(outputs, args[0].astype(outputs.dtype), transposed)
         outputs = layer.perturb(_ADDED, outputs, collection=_ADDED)
     return outputs

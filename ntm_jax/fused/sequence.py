@@ -35,7 +35,7 @@ def fits(
     implementation: str,
     cell: NTMCell,
     carry: NTMState,
-    inputs: jax.Array,
+    inputs: jax.Array | jax.ShapeDtypeStruct,
     mask: jax.Array | None = None,
     recorded: bool = False,
 ) -> bool:
@@ -152,14 +152,14 @@ def run(
         outputs = cell.output_activation(outputs)
 
     every = last.weights[..., : sizes.num_slots]
-    last = NTMState(
+    end = NTMState(
         controller=tuple(leaf[..., :features] for leaf in last.controller),
         memory=last.memory[:, : sizes.num_slots, : cell.slot_width],
         read_weights=every[:, : cell.num_read_heads],
         write_weights=every[:, cell.num_read_heads :],
         read_vectors=reads[:, -1],
     )
-    restored = jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), last)
+    restored = jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), end)
     return restored, outputs.reshape(*batch, *outputs.shape[1:])
 
 
