@@ -180,6 +180,7 @@ def _ntm(fields: ConfigDict, features: int, num_slots: int) -> models.NTM:
                 "gate_bias",
                 "sharpness_bias",
                 "shift_bias",
+                "head_noise",
                 "output_from_reads",
             )
         },
@@ -202,7 +203,8 @@ def _check_fused(cell: NTMCell) -> None:
 
     carry = jax.eval_shape(lambda: cell.initialize_carry(jax.random.key(0), (1,)))
     try:
-        fused.fits("fused", cell, carry, jax.ShapeDtypeStruct((1, 1), jnp.float32))
+        inputs = jax.ShapeDtypeStruct((1, 1), jnp.float32)
+        fused.fits("fused", cell, carry, inputs, noisy=cell.head_noise > 0)
     except ValueError as error:
         raise ConfigError(f"model.{error}") from None
 

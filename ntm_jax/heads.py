@@ -20,6 +20,7 @@ __all__ = [
     "interface_bias",
     "interface_size",
     "is_vector",
+    "movement_noise",
     "split_interface",
     "split_raw",
 ]
@@ -150,6 +151,28 @@ def interface_bias(
     heads = np.tile(head, num_read_heads + num_write_heads)
     vectors = np.zeros(2 * num_write_heads * slot_width)
     return np.concatenate([heads, vectors]).astype(np.float32)
+
+
+def movement_noise(
+    rng: jax.Array, num_read_heads: int, num_write_heads: int, slot_width: int, max_shift: int
+) -> jax.Array:
+    """Normal noise of deviation 1 for the raw values that move the heads; 0 for the vectors.
+
+    Args:
+      rng: a JAX random key.
+      num_read_heads: R.
+      num_write_heads: W.
+      slot_width: M.
+      max_shift: the farthest a head moves in one step.
+
+    Returns:
+      [interface_size(...)], float32.
+    """
+    sizes = num_read_heads, num_write_heads, slot_width, max_shift
+    num_heads = num_read_heads + num_write_heads
+    drawn = jax.random.normal(rng, (num_heads, _address_size(slot_width, max_shift) - slot_width))
+    addresses = jnp.pad(drawn, [(0, 0), (slot_width, 0)]).reshape(-1)
+    return jnp.pad(addresses, (0, interface_size(*sizes) - addresses.size))
 
 
 def is_vector(

@@ -213,7 +213,8 @@ class NTM(Recurrent):
         from ntm_jax import fused  # Pallas: who imports the cell does not want it
 
         recorded = self.is_mutable_collection("trace")
-        if fused.fits(self.implementation, self.cell, carry, inputs, mask, recorded):
+        noisy = self.cell.head_noise > 0 and self.has_rng("dropout")
+        if fused.fits(self.implementation, self.cell, carry, inputs, mask, recorded, noisy):
             return fused.run(self.cell, self.cell.variables["params"], carry, inputs)
         return super().run(carry, inputs, mask)
 

@@ -239,6 +239,14 @@ def test_a_call_that_does_not_fit_is_refused(said, inputs, mask, mutable):
         _shape(NTM(FITS, implementation="fused"), inputs, mask, mutable=mutable)
 
 
+def test_noise_on_the_heads_is_refused_in_training_alone():
+    model = NTM(FITS.clone(head_noise=1.0), implementation="fused")
+    assert _shape(model, _inputs()).shape == (BATCH, STEPS, FEATURES)
+    said = "head_noise: expected 0 in training, got 1.0"
+    with pytest.raises(ValueError, match=f"^implementation 'fused': {said}"):
+        _shape(model, _inputs(), rngs={"dropout": jax.random.key(0)})
+
+
 def test_other_numbers_than_float32_are_refused():
     carry = FITS.initialize_carry(jax.random.key(0), (BATCH, INPUTS))
     said = r"inputs and carry: expected float32, got \['bfloat16', 'float32'\]"

@@ -478,6 +478,33 @@ def test_dropout_works_inside_the_machine():
     assert (noisy[0] != run(params, _inputs(), {})).any()
 
 
+def test_head_noise_moves_the_heads_only_with_a_key_and_all_of_a_batch_alike():
+    model = NTM(_cell(head_noise=1.0))
+    params = _params()
+    same = jnp.broadcast_to(_inputs()[:1], _inputs().shape)
+
+    def emitted(rngs):
+        variables = {"params": params}
+        _, recorded = model.apply(variables, same, rngs=rngs, mutable=["trace"])
+        return recorded["trace"]["cell"]["step"].interface
+
+    def first(leaf):  # the step that no earlier noise has touched
+        return np.asarray(leaf)[:, 0]
+
+    quiet, noisy = emitted({}), emitted({"dropout": jax.random.key(0)})
+    for before, after in ((quiet.read, noisy.read), (quiet.write, noisy.write)):
+        np.testing.assert_array_equal(first(after.key), first(before.key))
+        for name in ("strength", "gate", "shift", "sharpness"):
+            assert (first(getattr(after, name)) != first(getattr(before, name))).all()
+    np.testing.assert_array_equal(first(noisy.add), first(quiet.add))
+    np.testing.assert_array_equal(first(noisy.erase), first(quiet.erase))
+    for leaf in jax.tree.leaves(noisy):
+        np.testing.assert_array_equal(leaf, np.broadcast_to(leaf[:1], leaf.shape))
+    again = emitted({"dropout": jax.random.key(1)})
+    assert (first(again.read.gate) != first(noisy.read.gate)).all()
+    assert len(np.unique(np.asarray(noisy.read.gate)[0] - np.asarray(quiet.read.gate)[0])) > 1
+
+
 def test_bfloat16_goes_through_the_scan_with_the_memory_in_float32():
     model = NTM(_cell(LSTM(3, dtype=jnp.bfloat16), dtype=jnp.bfloat16))
     mask = jnp.arange(STEPS) < jnp.array([[STEPS], [2]])

@@ -38,6 +38,7 @@ def fits(
     inputs: jax.Array | jax.ShapeDtypeStruct,
     mask: jax.Array | None = None,
     recorded: bool = False,
+    noisy: bool = False,
 ) -> bool:
     """Whether a sequence can be run by `run`; "auto" says in the log why not.
 
@@ -48,11 +49,12 @@ def fits(
       inputs: [..., T, I].
       mask: of masked steps.
       recorded: the trace of every step is asked for.
+      noisy: noise is to move the heads.
 
     Raises:
       ValueError: "fused", and it cannot.
     """
-    why = _misfit(cell, carry, inputs, mask, recorded)
+    why = _misfit(cell, carry, inputs, mask, recorded, noisy)
     backend = jax.default_backend()
     devices = ("gpu",) if implementation == "auto" else ("gpu", "cpu")
     if why is None and backend not in devices:
@@ -71,7 +73,12 @@ def _say(line: str) -> None:
 
 
 def _misfit(
-    cell: NTMCell, carry: NTMState, inputs: jax.Array, mask: jax.Array | None, recorded: bool
+    cell: NTMCell,
+    carry: NTMState,
+    inputs: jax.Array,
+    mask: jax.Array | None,
+    recorded: bool,
+    noisy: bool,
 ) -> str | None:
     """The first thing that the kernels are not written for."""
     controller = cell.controller
@@ -103,6 +110,8 @@ def _misfit(
         return "mask: expected None, got one"
     if recorded:
         return "trace: expected that it is not asked for"
+    if noisy:
+        return f"head_noise: expected 0 in training, got {cell.head_noise}"
     return None
 
 
