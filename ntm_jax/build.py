@@ -24,6 +24,13 @@ _BASELINES: dict[str, Callable[..., nn.Module]] = {
     "keras_lstm": baselines.keras_lstm,
     "dense": baselines.dense,
 }
+# Of the memory, by its scale.
+_STARTS: dict[str, Callable[..., Initializer]] = {
+    "marked": marked_memory,
+    "constant": nn.initializers.constant,
+    "random": nn.initializers.normal,
+    "learned": nn.initializers.normal,
+}
 _ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu, "sigmoid": nn.sigmoid, "linear": lambda x: x}
 
 
@@ -158,15 +165,11 @@ def _ntm(fields: ConfigDict, features: int, num_slots: int) -> models.NTM:
         )
     else:
         controller = _stack(nn.GRUCell(size, dtype=dtype) for size in fields.hidden_sizes)
-    starts = dict[str, Callable[..., Initializer]](
-        marked=marked_memory, constant=nn.initializers.constant
-    )
-    start = starts.get(fields.memory_start, nn.initializers.normal)
     cell = NTMCell(
         features,
         controller,
         num_slots=num_slots,
-        memory_init=start(fields.memory_scale),
+        memory_init=_STARTS[fields.memory_start](fields.memory_scale),
         weights_init=uniform_weights if fields.weights_start == "uniform" else one_hot_weights,
         dtype=dtype,
         **{

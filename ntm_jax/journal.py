@@ -102,11 +102,12 @@ class Journal:
         }
         self._members.note(step, errors)
         solved = [record.solved for record in self._members.records]
-        verdict = "  solved" if all(solved) else ""
-        if len(solved) > 1:
-            verdict = f"  (medians)  {sum(solved)} of {len(solved)} solved"
-        of_all = solved if len(solved) > 1 else solved[0]
-        self._record("evaluation", step, {judged_by: errors, "solved": of_all})
+        told: list[bool] | bool = solved
+        verdict = f"  (medians)  {sum(solved)} of {len(solved)} solved"
+        if len(solved) == 1:
+            (told,) = solved
+            verdict = "  solved" if told else ""
+        self._record("evaluation", step, {judged_by: errors, "solved": told})
         shown = "  ".join(
             f"{size}: {np.median(unpacked(value)):.3g}" for size, value in errors.items()
         )

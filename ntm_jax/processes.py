@@ -119,7 +119,7 @@ def _check(
     if missing:
         raise ProcessesError(f"{', '.join(missing)}: expected with {', '.join(named)}, got none")
     if coordinator is None or num_processes is None or process_id is None:
-        return
+        return  # found: by now all three are given, or none is
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise ProcessesError(

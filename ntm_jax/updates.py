@@ -164,8 +164,8 @@ class Updates:
           The next state, and what was measured.
         """
         self.compile(state, num_updates)
-        every = np.ones(self._keys.shape, bool) if going_on is None else np.asarray(going_on)
-        return self._compiled[num_updates](state, every)
+        which = np.ones(self._keys.shape, bool) if going_on is None else np.asarray(going_on)
+        return self._compiled[num_updates](state, which)
 
     def _update(
         self, state: TrainState, key: jax.Array, going_on: jax.Array, model: nn.Module

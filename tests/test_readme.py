@@ -36,3 +36,8 @@ def test_the_tree_names_every_module():
 def test_every_link_and_picture_is_there():
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_every_config_says_what_it_claims():
+    for path in (ROOT / "configs").glob("*.py"):
+        assert f"python train.py --config=configs/{path.name}" in path.read_text()
