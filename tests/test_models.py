@@ -11,8 +11,8 @@ import reference
 from ntm_jax import cell as cell_module
 from ntm_jax import models
 from ntm_jax.cell import NTMCell
-from ntm_jax.controllers import LSTM, FeedForward, Stack
-from ntm_jax.models import NTM, Recurrent
+from ntm_jax.controllers import LSTM, FeedForward
+from ntm_jax.models import NTM
 
 BATCH, STEPS, INPUTS, FEATURES, SLOTS, WIDTH = 2, 5, 4, 3, 5, 2
 
@@ -457,17 +457,6 @@ def test_inputs_of_any_size_are_finite_through_a_sequence_and_its_gradient(size)
 # Options of the cell, through the scan.
 
 
-def test_dropout_is_active_only_with_its_key_and_anew_at_every_step():
-    model = Recurrent(FeedForward((50,), dropout_rate=0.5))
-    same = jnp.ones((STEPS, INPUTS))
-    params = drawing.parameters(model, same)
-    quiet = model.apply({"params": params}, same)
-    np.testing.assert_array_equal(quiet, np.broadcast_to(quiet[0], quiet.shape))
-    noisy = model.apply({"params": params}, same, rngs={"dropout": jax.random.key(0)})
-    dropped = np.asarray(noisy) == 0
-    assert len(np.unique(dropped, axis=0)) == STEPS
-
-
 def test_dropout_works_inside_the_machine():
     model = NTM(_cell(FeedForward((8,), dropout_rate=0.5)))
     params = drawing.parameters(model, _inputs())
@@ -557,22 +546,6 @@ def test_segments_leave_the_trace_as_it_is():
     jax.tree.map(np.testing.assert_array_equal, whole, split)
 
 
-# Any other cell.
-
-
-def test_the_same_harness_drives_an_lstm_as_flax_does():
-    cell = nn.OptimizedLSTMCell(3)
-    params = drawing.parameters(Recurrent(cell), _inputs())
-    lengths = jnp.array([STEPS, 2])
-    mask = jnp.arange(STEPS) < lengths[:, None]
-    carry, outputs = _runner(Recurrent(cell))(params, _inputs(), mask)
-    rnn = nn.RNN(cell, return_carry=True)
-    run = jax.jit(lambda p, x: rnn.apply({"params": p}, x, seq_lengths=lengths))
-    want, wanted_outputs = run(params, _inputs())
-    _assert_close(carry, want)
-    _assert_close(outputs, jnp.where(mask[..., None], wanted_outputs, 0.0))
-
-
 # What does not fit.
 
 
@@ -592,11 +565,3 @@ def test_a_mask_of_another_shape_is_refused_with_both_shapes(shape):
 def test_a_carry_of_another_batch_is_refused_by_both_sizes():
     with pytest.raises((ValueError, TypeError, AssertionError), match=r"13.*\b2\b|\b2\b.*13"):
         _run(_params(), _inputs(), None, _state((13,)))
-
-
-def test_a_stack_may_hold_a_machine_between_other_cells():
-    model = Recurrent(Stack((LSTM(3), _cell())), features=2)
-    params = drawing.parameters(model, _inputs())
-    carry, outputs = _runner(model)(params, _inputs())
-    assert outputs.shape == (BATCH, STEPS, 2)
-    assert drawing.all_finite((carry, outputs))
