@@ -46,6 +46,9 @@ def _mistake(argv: list[str], error: Exception) -> str:
     words = [word.lstrip("-") for word in argv]
     files = [word.removeprefix("config=") for word in words if word.startswith("config=")]
     files += [after for word, after in itertools.pairwise(words) if word == "config"]
+    for file in files:
+        if not Path(file.partition(":")[0]).is_file():  # what absl says of it is long
+            return f"--config: no such file: {file or 'its name is empty'}"
     try:
         # The file again, without what was to be changed in it.
         alone = flags.FlagValues()

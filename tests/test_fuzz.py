@@ -231,8 +231,9 @@ def test_what_cannot_be_evaluated_is_one_line(warm, arguments, said):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nothing.py"], "--config: expected a file that makes a config, got: "),
-        (["", "--config.seed=1"], "--config: expected a file that makes a config, got: "),
+        (["nothing.py"], "--config: no such file: nothing.py"),
+        (["", "--config.seed=1"], "--config: no such file: its name is empty"),
+        ([ROOT / "README.md"], "--config: expected a file that makes a config, got: "),
         ([TINY, "--config.model.x=1"], "--config.model.x: no such setting; "),
         ([TINY, "--config.seed.x=1"], "--config.seed.x: no such setting; did you mean seed? "),
         ([TINY, "--config.batch_size=10000000000"], "batch_size: expected at most 1000000000, got"),
