@@ -108,6 +108,8 @@ def from_dict(values: dict[str, Any]) -> ConfigDict:
         return tuple(tuples(inner) for inner in value) if isinstance(value, list) else value
 
     values = tuples(values)
+    if isinstance(values.get("task"), dict) and values["task"].get("name") == "copy":
+        values["task"] = {"blank_rate": 0.0} | values["task"]
     if isinstance(values.get("model"), dict) and values["model"].get("name") == "ntm":
         values["model"] = _LATER_NTM | values["model"]
     return ConfigDict(_LATER | values)

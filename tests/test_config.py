@@ -65,8 +65,8 @@ def test_a_name_too_many_or_too_few_is_named():
 
 def test_a_config_of_an_older_version_is_filled_with_what_it_was_trained_by():
     stored = settings().to_dict()
-    del stored["clip_value"]
-    for name in ("train_slots", "segment", "implementation"):
+    del stored["clip_value"], stored["task"]["blank_rate"]
+    for name in ("train_slots", "segment", "implementation", "head_noise"):
         del stored["model"][name]
     filled = configs.from_dict(stored)
     configs.validate(filled)

@@ -197,3 +197,28 @@ def test_the_task_is_a_value_that_cannot_change():
     assert hash(Copy()) == hash(Copy())
     with pytest.raises(AttributeError):
         Copy().num_bits = 9
+
+
+@either_format
+def test_blank_vectors_are_of_training_alone_and_are_to_be_copied_too(form):
+    task = Copy(5, 5, 8, form, blank_rate=0.25)
+    inputs, targets, mask = _arrays(jax.jit(task.sample, static_argnums=1), jax.random.key(0), 4000)
+    begun = 1 if form == "ntm_keras" else 0
+    shown = inputs[:, begun : begun + 5, :8]
+    np.testing.assert_array_equal(targets[mask].reshape(shown.shape), shown)
+    blank = ~shown.any(axis=-1)
+    # Five standard deviations of 4,000 draws, at each of the places.
+    expected = 0.25 + 0.75 / 2**8
+    np.testing.assert_allclose(blank.mean(axis=0), expected, atol=5 * (0.25 * 0.75 / 4000) ** 0.5)
+    # Each on its own: two in a row are as frequent as that.
+    np.testing.assert_allclose((blank[:, 0] & blank[:, 1]).mean(), expected**2, atol=0.02)
+    inputs, _, _ = _arrays(
+        jax.jit(task.sample_at, static_argnums=(1, 2)), jax.random.key(0), 4000, 5
+    )
+    assert (~inputs[:, begun : begun + 5, :8].any(axis=-1)).mean() < 0.01
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
+def test_a_share_of_blank_vectors_that_is_none_is_refused(rate):
+    with pytest.raises(ValueError, match="task.blank_rate: expected at least 0 and less than 1"):
+        Copy(blank_rate=rate)

@@ -38,6 +38,10 @@ class Copy(Task):
       max_length: longest sequence, inclusive; it sets the padded length.
       num_bits: bits of one vector.
       format: "default" or "ntm_keras".
+      blank_rate: share of the vectors of training that are made zeros, beside those that are by
+        chance; less than 1. Evaluations have none of it. In format "default" the silence of the
+        answer is zeros too: a machine that was never shown two such vectors before the delimiter,
+        as in one of 65,536 sequences, takes them for it.
 
     Raises:
       ValueError: a value out of its range.
@@ -49,6 +53,7 @@ class Copy(Task):
     max_length: int = 20
     num_bits: int = 8
     format: str = "default"
+    blank_rate: float = 0.0
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -60,6 +65,10 @@ class Copy(Task):
             )
         if self.num_bits < 1:
             raise ValueError(f"task.num_bits: expected at least 1, got {self.num_bits}")
+        if not 0 <= self.blank_rate < 1:
+            raise ValueError(
+                f"task.blank_rate: expected at least 0 and less than 1, got {self.blank_rate}"
+            )
 
     @property
     def input_features(self) -> int:
@@ -89,18 +98,23 @@ class Copy(Task):
         """Sequences of random length; 2 max_length + 1 steps, one more in format "ntm_keras"."""
         length_key, bits_key = jax.random.split(key)
         lengths = draw(length_key, (batch_size,), self.min_length, self.max_length, span)
-        return self._batch(bits_key, lengths, self.max_length)
+        return self._batch(bits_key, lengths, self.max_length, self.blank_rate)
 
     def sample_at(self, key: jax.Array, batch_size: int, length: int) -> Batch:
         """Sequences all of one length, at least 1."""
         self.check_size(length)
         return self._batch(key, jnp.full((batch_size,), length), length)
 
-    def _batch(self, key: jax.Array, lengths: jax.Array, max_length: int) -> Batch:
+    def _batch(
+        self, key: jax.Array, lengths: jax.Array, max_length: int, blank_rate: float = 0.0
+    ) -> Batch:
         keras = self.format == "ntm_keras"
         start = 1 if keras else 0  # the begin flag comes first
         empty = 0.5 if keras else 0.0
         bits = jax.random.bernoulli(key, 0.5, (*lengths.shape, max_length, self.num_bits))
+        if blank_rate:
+            blank = jax.random.bernoulli(jax.random.fold_in(key, 1), blank_rate, bits.shape[:-1])
+            bits = bits & ~blank[..., None]
         bits = bits.astype(jnp.float32)
         steps = jnp.broadcast_to(
             jnp.arange(2 * max_length + 1 + start), (*lengths.shape, 2 * max_length + 1 + start)
