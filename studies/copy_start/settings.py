@@ -28,40 +28,57 @@ STARTS: list[Setting] = [
         ("one_hot", "uniform", "learned"),
     )
 ]
-# One thing at a time, changed from the default.
-FACTORS: list[Setting] = [
+# One thing at a time, changed from the controller's config.
+_BOTH: list[Setting] = [
     {},
-    *({"model.train_slots": sizes} for sizes in ((22,), (24, 64), ())),
-    *({"model.memory_scale": scale} for scale in (0.03, 0.3)),
     *({"model.gate_bias": bias} for bias in (0.0, -1.0, -5.0)),
-    *({"model.strength_bias": bias} for bias in (3.0, 10.0)),
     *({"model.sharpness_bias": bias} for bias in (0.0, 3.0)),
-    *({"model.shift_bias": bias} for bias in (0.0, 4.0)),
-    *({"model.forget_bias": bias} for bias in (0.0, 1.0)),
-    *({"adam_b2": b2} for b2 in (0.99, 0.999)),
-    {"adam_eps": 1e-5},
-    *({"learning_rate_half_life": updates} for updates in (0, 2000)),
-    {"ema_decay": 0.998},
+    # As it is printed, and with a rate as large as Adam's.
     {"optimizer": "graves_rmsprop", "learning_rate": 1e-4, "learning_rate_half_life": 0},
+    {"optimizer": "graves_rmsprop", "learning_rate": 1e-3},
     {"clip_norm": 10.0},
     {"clip_norm": 0.0, "clip_value": 10.0},
     {"task.max_length": 10},
-    # As many sequences as the default's 20,000, or four and five times as many.
-    {"batch_size": 1, "num_steps": 20_000, "eval_every": 2000},
-    {"batch_size": 16},
-    {"batch_size": 100, "num_steps": 1000, "eval_every": 100},
+    # As many sequences as the default's 20,000, so as many half-lives; then twice as many.
+    {
+        "batch_size": 1,
+        "num_steps": 20_000,
+        "eval_every": 2000,
+        "learning_rate_half_life": 16_000,
+    },
+    {"batch_size": 16, "num_steps": 2500, "eval_every": 200},
+    {"batch_size": 100, "num_steps": 400, "eval_every": 100},
+    *({"model.strength_bias": bias} for bias in (0.0, 3.0)),
+    {"model.head_noise": 0.0},
+    {"task.blank_rate": 0.0},
+    {"adam_eps": 1e-8},
+    {"ema_decay": 0.0},
 ]
+FACTORS: dict[str, list[Setting]] = {
+    "feed_forward": [
+        *_BOTH,
+        *({"model.train_slots": sizes} for sizes in ((22,), ())),
+        {"curriculum": "none"},
+        {"curriculum": "growing", "curriculum_updates": 1000},
+        {"model.shift_bias": 0.0},
+        {"learning_rate_half_life": 0},
+    ],
+    "lstm": [
+        *_BOTH,
+        *({"model.forget_bias": bias} for bias in (0.0, 1.0)),
+        {"model.controller_start": "zero"},
+        {"learning_rate": 1e-3},
+    ],
+}
 
 
-def path_of(controller: str, setting: Setting) -> Path | None:
-    """The file of a setting's result; None if the controller does not have the setting.
+def path_of(controller: str, setting: Setting) -> Path:
+    """The file of a setting's result.
 
     Args:
       controller: a name out of CONFIGS.
       setting: what is set; a name that is as in the controller's config does not count.
     """
-    if "model.forget_bias" in setting and controller != "lstm":
-        return None
     words = []
     for key, value in _changes(controller, setting):
         shown = "-".join(map(str, value)) or "none" if isinstance(value, tuple) else value
@@ -83,7 +100,7 @@ def table(controller: str, settings: list[Setting]) -> str:
     ]
     for setting in settings:
         path = path_of(controller, setting)
-        if path is not None and path.exists():
+        if path.exists():
             changes = _changes(controller, setting)
             named = ", ".join(f"{key} = {value}" for key, value in changes) or "nothing"
             lines.append(f"| {named} | {' | '.join(_cells(json.loads(path.read_text())))} |")
