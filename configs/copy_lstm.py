@@ -23,4 +23,5 @@ def get_config() -> ConfigDict:
     config.adam_b2 = 0.999  # the usual one, with which it was run
     config.log_every = 50
     config.eval_every = 1000
+    config.ema_decay = 0.0  # as it was run
     return config

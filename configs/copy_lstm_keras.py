@@ -28,4 +28,5 @@ def get_config() -> ConfigDict:
     config.eval_every = 500
     config.checkpoint_every = 500
     config.eval_lengths = (5, 10, 20, 40, 80)
+    config.ema_decay = 0.0  # as it was run
     return config

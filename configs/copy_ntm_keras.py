@@ -33,4 +33,6 @@ def get_config() -> ConfigDict:
     # gates are half open learned sooner, and more of them something else than copying.
     config.model.shift_bias = 0.0
     config.model.gate_bias = -2.0
+    config.ema_decay = 0.0  # as it was run
+    config.model.strength_bias = 0.0
     return config

@@ -33,4 +33,6 @@ def get_config() -> ConfigDict:
     config.model.memory_start = "constant"  # as it was run
     config.model.memory_scale = 1e-6
     config.model.train_slots = ()  # with all 128, as in ntm_keras
+    config.ema_decay = 0.0  # as it was run
+    config.model.strength_bias = 0.0
     return config

@@ -18,4 +18,10 @@ def get_config() -> ConfigDict:
     config.model.controller = "lstm"
     # From zeros, two of ten trial seeds had not learned to copy after 3,000 updates.
     config.model.controller_start = "learned"
+    # As for the feed-forward controller.
+    config.model.head_noise = 1.0
+    config.adam_eps = 1e-4
+    # Silence is zeros too; so that vectors of zeros before the delimiter are not taken for it.
+    config.task.blank_rate = 0.1
+    config.restart_after = 6000
     return config

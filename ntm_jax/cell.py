@@ -60,13 +60,15 @@ class NTMCell(nn.RNNCellBase):
     does; in a memory of any size, because slots of zeros are similar to nothing. Without it,
     machines were left that took a vector of zeros among the inputs for the silence of the answer.
 
-    A gate that starts nearly closed (-3: 5 % content), a sharpness that starts above one and shifts
-    that start upwards make walking along the slots, like the head of a tape, what a head does
-    before it has learned anything. What moves the heads starts from these biases alone, with a
-    kernel of zero: a head whose steps hang on what is seen and read, as a random kernel would have
-    it, walks well enough for the trained lengths and strays beyond them. `head_noise` in training
-    keeps it so: a jump that is only just made, or a step that only just follows the last, is lost
-    to it now and then, and is learned until there is room to spare.
+    A key strength that starts high (10) finds a vector again in a memory that is full of others,
+    which the short sequences of training do not ask for and so do not teach. A gate that starts
+    nearly closed (-3: 5 % content), a sharpness that starts above one and shifts that start upwards
+    make walking along the slots, like the head of a tape, what a head does before it has learned
+    anything. What moves the heads starts from these biases alone, with a kernel of zero: a head
+    whose steps hang on what is seen and read, as a random kernel would have it, walks well enough
+    for the trained lengths and strays beyond them. `head_noise` in training keeps it so: a jump
+    that is only just made, or a step that only just follows the last, is lost to it now and then,
+    and is learned until there is room to spare.
 
     Attributes:
       features: O, size of the output.
@@ -101,7 +103,7 @@ class NTMCell(nn.RNNCellBase):
     max_shift: int = 1
     memory_init: Initializer = marked_memory()
     weights_init: Initializer = one_hot_weights
-    strength_bias: float = 0.0
+    strength_bias: float = 10.0
     gate_bias: float = -3.0
     sharpness_bias: float = 1.0
     shift_bias: float = 2.0

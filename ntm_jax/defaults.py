@@ -62,7 +62,9 @@ _MODELS = {
         memory_scale=0.1,  # of the mark, of the constant, or the deviation of random numbers
         weights_start="one_hot",
         controller_start="zero",
-        strength_bias=0.0,
+        # A full memory, of vectors a little similar to the one that a head looks for, outweighs it
+        # unless the strength is far above what the trained lengths ask for.
+        strength_bias=10.0,
         gate_bias=-3.0,
         sharpness_bias=1.0,
         shift_bias=2.0,
@@ -112,11 +114,11 @@ def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
             # parameter by 32 learning rates in all, by 10 with 0.99 and by 6 with 0.9. Of ten
             # machines with an LSTM controller, 0.99 lost two.
             adam_b2=0.9,
-            # A larger one, of the size of a learned task's gradients, damps what a lone one does.
+            # A larger one, such as 1e-5, damps what a lone gradient does.
             adam_eps=1e-8,
-            # Of the average of the parameters that is evaluated and kept, such as 0.998 for one of
-            # the last 500 updates or so; 0 keeps the latest.
-            ema_decay=0.0,
+            # Of the average of the parameters that is evaluated and kept: of some 500 updates, for
+            # the latest alone may be a bad one; 0 keeps that.
+            ema_decay=0.998,
             clip_norm=1.0,  # the largest global norm of the gradient; 0 does not clip it
             clip_value=0.0,  # the largest size of each of its numbers; 0 does not clip them
             max_skipped=20,  # updates in a row skipped for a value that is not finite
