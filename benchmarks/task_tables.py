@@ -1,0 +1,125 @@
+"""Tables of trained seeds: how many are solved, after how much, and what they do at every size."""
+
+import statistics
+from collections.abc import Sequence
+
+from benchmarks.members import Member, members, read, sequences, spread
+from ntm_jax import success
+from ntm_jax.tasks.base import Size
+
+__all__ = ["errors", "learning", "seeds"]
+
+
+def seeds(names: Sequence[str], far: tuple[Size, int]) -> str:
+    """A row for each config: the first that a reader wants to know.
+
+    Args:
+      names: of configs; those without results are left out.
+      far: a size, and the slots of an enlarged memory to try it in.
+    """
+    size, slots = far
+    lines = _head(
+        "config",
+        "parameters",
+        "solved",
+        "sequences until solved",
+        "wrong bits a sequence at 10 / 20 / 40 / 80 / 120",
+        f"at {_number(size)}, {slots} slots",
+    )
+    for name, some in _measured(names):
+        sizes = [(n,) for n in (5, 10, 20, 40, 80, 120) if (n,) in some[0].results]
+        shown = [f"{_median(some, size):.3g}" for size in sizes]
+        if sizes != [(10,), (20,), (40,), (80,), (120,)]:
+            shown = [f"{error} ({_number(n)})" for error, n in zip(shown, sizes, strict=True)]
+        beyond = [one.enlarged[far] for one in some if far in one.enlarged]
+        lines.append(
+            _line(
+                _link(name),
+                f"{some[0].summary['num_params']:,}",
+                f"{sum(one.solved for one in some)} of {len(some)}",
+                sequences(some),
+                " / ".join(shown),
+                spread([row["bit_errors_per_sequence"] for row in beyond], "{:.3g}")
+                if beyond
+                else "",
+            )
+        )
+    return "\n".join(lines)
+
+
+def learning(names: Sequence[str]) -> str:
+    """A row for each ensemble: rates with their intervals, and sequences needed."""
+    lines = _head(
+        "config",
+        "learned after sequences",
+        "solved after sequences",
+        "begun anew",
+        "solved in training",
+        "held",
+        "collapsed",
+        "solved at the end",
+    )
+    for name, some in _measured(names):
+        if read(f"ensembles/{name}"):
+            reached = [one.summary for one in some if one.summary["solved_at_step"] is not None]
+            lines.append(
+                _line(
+                    _link(name),
+                    sequences(some, "learned_at_step"),
+                    sequences(some, "solved_at_step"),
+                    # Files from before there were restarts say nothing of them.
+                    sum(one.summary.get("restarts", 0) > 0 for one in some),
+                    f"{len(reached)} of {len(some)}",
+                    *(sum(one[word] for one in reached) for word in ("held", "collapsed")),
+                    success.rate(sum(one.solved for one in some), len(some)),
+                )
+            )
+    return "\n".join(lines)
+
+
+def errors(
+    names: Sequence[str], sizes: Sequence[Size], far: Sequence[tuple[Size, int]] = ()
+) -> str:
+    """A row for each config: what its task is judged by at every size, the median over seeds.
+
+    Args:
+      names: of configs; those without results are left out.
+      sizes: a column each.
+      far: sizes with the slots of an enlarged memory; a column each says how many seeds made no
+        mistake there.
+    """
+    beyond = [f"{_number(size)}, {slots:,} slots" for size, slots in far]
+    lines = _head("config", *map(_number, sizes), "machines with none", *beyond)
+    for name, some in _measured(names):
+        cells = [f"{_median(some, size):.3g}" if size in some[0].results else "" for size in sizes]
+        cells.append(f"{sum(not any(one.errors.values()) for one in some)} of {len(some)}")
+        for key in far:
+            rows = [one.enlarged[key] for one in some if key in one.enlarged]
+            perfect = sum(row["perfect_sequences"] == 1 for row in rows)
+            cells.append(f"{perfect} of {len(rows)}" if rows else "")
+        lines.append(_line(_link(name), *cells))
+    return "\n".join(lines)
+
+
+def _measured(names: Sequence[str]) -> list[tuple[str, list[Member]]]:
+    return [(name, some) for name in names if (some := members(name))]
+
+
+def _median(some: list[Member], size: Size) -> float:
+    return statistics.median(one.errors[size] for one in some)
+
+
+def _number(size: Size) -> str:
+    return " x ".join(f"{number:,}" for number in size)
+
+
+def _link(name: str) -> str:
+    return f"[{name}](configs/{name}.py)"
+
+
+def _head(*names: str) -> list[str]:
+    return [_line(*names), "|---" * len(names) + "|"]
+
+
+def _line(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
