@@ -81,7 +81,8 @@ class Updates:
         self._ema_decay = ema_decay
         self._curriculum = curriculum
         self.devices = parallel.Devices(len(seeds), batch_size)
-        self._keys = jnp.stack([jax.random.key(seed) for seed in seeds])
+        # Handed to the compiled programs, not a part of them: another seed compiles nothing anew.
+        self._keys = np.stack([jax.random.key_data(jax.random.key(seed)) for seed in seeds])
         # The caller stops long before the count at which optax would give in.
         self._optimizer = optax.apply_if_finite(optimizer, np.iinfo(np.int32).max)
         self._compiled: dict[int, Any] = {}
@@ -89,7 +90,8 @@ class Updates:
     def init(self) -> TrainState:
         """The state before the first update."""
         # One compilation in place of one for each operation.
-        return self.devices.put_members(jax.jit(jax.vmap(self._start))(self._keys))
+        keys = jax.random.wrap_key_data(jnp.asarray(self._keys))
+        return self.devices.put_members(jax.jit(jax.vmap(self._start))(keys))
 
     def restart(self, state: TrainState, which: Sequence[bool]) -> TrainState:
         """The state with some members begun anew, from parameters never drawn before.
@@ -98,20 +100,19 @@ class Updates:
           state: is used up.
           which: [E], true for those members.
         """
-        return self.devices.put_members(self._restart(state, np.asarray(which)))
+        return self.devices.put_members(self._restart(state, self._keys, np.asarray(which)))
 
     @functools.cached_property
-    def _restart(self) -> Callable[[TrainState, np.ndarray], TrainState]:
+    def _restart(self) -> Callable[[TrainState, np.ndarray, np.ndarray], TrainState]:
         """Compiled at the first restart, for all that follow."""
 
         def of_one(state: TrainState, key: jax.Array, anew: jax.Array) -> TrainState:
             # The step makes the draw another than those before.
-            start = self._start(jax.random.fold_in(key, state.step))._replace(step=state.step)
+            another = jax.random.fold_in(jax.random.wrap_key_data(key), state.step)
+            start = self._start(another)._replace(step=state.step)
             return jax.tree.map(lambda new, old: jnp.where(anew, new, old), start, state)
 
-        return jax.jit(
-            lambda state, which: jax.vmap(of_one)(state, self._keys, which), donate_argnums=0
-        )
+        return jax.jit(jax.vmap(of_one), donate_argnums=0)
 
     def _start(self, key: jax.Array) -> TrainState:
         """One member before its first update."""
@@ -138,17 +139,19 @@ class Updates:
                 for model in self._models
             ]
 
-            def run(state: TrainState, going_on: jax.Array) -> tuple[TrainState, Measured]:
+            def run(
+                state: TrainState, keys: jax.Array, going_on: jax.Array
+            ) -> tuple[TrainState, Measured]:
                 def update(state: TrainState, _: None) -> tuple[TrainState, Measured]:
                     # Members that go on have the same step; those that do not have a smaller one.
                     turn = jnp.max(state.step) % len(self._models)
-                    return jax.lax.switch(turn, updates, state, self._keys, going_on)
+                    return jax.lax.switch(turn, updates, state, keys, going_on)
 
                 return jax.lax.scan(update, state, length=num_updates)
 
-            going_on = jax.ShapeDtypeStruct(self._keys.shape, jnp.bool)
-            compiled = jax.jit(run, donate_argnums=0).lower(state, going_on).compile()
-            self._compiled[num_updates] = compiled
+            going_on = jax.ShapeDtypeStruct(self._keys.shape[:1], jnp.bool)
+            lowered = jax.jit(run, donate_argnums=0).lower(state, self._keys, going_on)
+            self._compiled[num_updates] = lowered.compile()
 
     def run(
         self, state: TrainState, num_updates: int, going_on: Sequence[bool] | None = None
@@ -164,14 +167,15 @@ class Updates:
           The next state, and what was measured.
         """
         self.compile(state, num_updates)
-        which = np.ones(self._keys.shape, bool) if going_on is None else np.asarray(going_on)
-        return self._compiled[num_updates](state, which)
+        which = np.ones(len(self._keys), bool) if going_on is None else np.asarray(going_on)
+        return self._compiled[num_updates](state, self._keys, which)
 
     def _update(
         self, state: TrainState, key: jax.Array, going_on: jax.Array, model: nn.Module
     ) -> tuple[TrainState, Measured]:
         """One update of one member."""
-        sample_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step + 1))
+        key = jax.random.fold_in(jax.random.wrap_key_data(key), state.step + 1)
+        sample_key, dropout_key = jax.random.split(key)
         span = self._curriculum(state.step)
         batch = self.devices.shard_batch(self.task.sample(sample_key, self._batch_size, span))
         weights = jnp.where(batch.mask, 1.0, self.task.unscored_weight)

@@ -80,6 +80,16 @@ def test_a_seed_repeats_and_another_differs():
     assert not same(first.init().params, other.init().params)
 
 
+def test_the_program_of_one_seed_serves_another():
+    config = tiny_config("dense")
+    one = make(config)
+    one.compile(one.init(), 2)
+    config.seed = 1
+    other, served = make(config), make(config)
+    served._compiled = one._compiled
+    assert same(served.run(served.init(), 2), other.run(other.init(), 2))
+
+
 def test_a_curriculum_says_what_an_update_sees():
     def after(num_updates, curriculum, **task):
         config = tiny_config("dense")
