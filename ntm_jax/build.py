@@ -183,31 +183,31 @@ def _ntm(fields: ConfigDict, features: int, num_slots: int) -> models.NTM:
                 "gate_bias",
                 "sharpness_bias",
                 "shift_bias",
-                "head_noise",
                 "output_from_reads",
             )
         },
     )
     learn = [part for part in models.LEARNABLE if fields[f"{part}_start"] == "learned"]
     if fields.implementation == "fused":
-        _check_fused(cell)
+        _check_fused(cell, noisy=fields.head_noise > 0)
     return models.NTM(
         cell,
         learn=tuple(learn),
+        head_noise=fields.head_noise,
         remat=fields.remat,
         segment=fields.segment,
         implementation=fields.implementation,
     )
 
 
-def _check_fused(cell: NTMCell) -> None:
+def _check_fused(cell: NTMCell, noisy: bool) -> None:
     """Asks for a step of one number, as the kernels do not mind how many there are."""
     from ntm_jax import fused  # Pallas, which only those who want it wait for
 
     carry = jax.eval_shape(lambda: cell.initialize_carry(jax.random.key(0), (1,)))
     try:
         inputs = jax.ShapeDtypeStruct((1, 1), jnp.float32)
-        fused.fits("fused", cell, carry, inputs, noisy=cell.head_noise > 0)
+        fused.fits("fused", cell, carry, inputs, noisy=noisy)
     except ValueError as error:
         raise ConfigError(f"model.{error}") from None
 

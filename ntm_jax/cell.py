@@ -66,9 +66,7 @@ class NTMCell(nn.RNNCellBase):
     make walking along the slots, like the head of a tape, what a head does before it has learned
     anything. What moves the heads starts from these biases alone, with a kernel of zero: a head
     whose steps hang on what is seen and read, as a random kernel would have it, walks well enough
-    for the trained lengths and strays beyond them. `head_noise` in training keeps it so: a jump
-    that is only just made, or a step that only just follows the last, is lost to it now and then,
-    and is learned until there is room to spare.
+    for the trained lengths and strays beyond them.
 
     Attributes:
       features: O, size of the output.
@@ -84,8 +82,6 @@ class NTMCell(nn.RNNCellBase):
       gate_bias: initial raw bias of the gates, g = sigmoid(.).
       sharpness_bias: initial raw bias of the sharpness, gamma = 1 + softplus(.).
       shift_bias: initial raw bias of moving one slot up, against each other shift.
-      head_noise: deviation of normal noise on the raw strengths, gates, sharpnesses and shifts, if
-        a "dropout" key is given to `apply`; drawn anew in every step, the same for a whole batch.
       output_from_reads: the output sees the new read vectors beside the controller's output.
       output_activation: applied to the output; None leaves logits.
       dtype: of the dense layers, such as bfloat16; memory and parameters are float32.
@@ -107,7 +103,6 @@ class NTMCell(nn.RNNCellBase):
     gate_bias: float = -3.0
     sharpness_bias: float = 1.0
     shift_bias: float = 2.0
-    head_noise: float = 0.0
     output_from_reads: bool = True
     output_activation: Callable[[jax.Array], jax.Array] | None = None
     dtype: Any = None
@@ -122,12 +117,16 @@ class NTMCell(nn.RNNCellBase):
             raise ValueError(f"max_shift: expected at least 0, got {self.max_shift}")
 
     @nn.compact
-    def __call__(self, carry: NTMState, inputs: jax.Array) -> tuple[NTMState, jax.Array]:
+    def __call__(
+        self, carry: NTMState, inputs: jax.Array, noise: jax.Array | None = None
+    ) -> tuple[NTMState, jax.Array]:
         """One step.
 
         Args:
           carry: the state left by the step before, or by `initialize_carry`.
           inputs: [..., I], with any leading batch axes, the same as the carry's.
+          noise: added to what the controller says to the heads, before their ranges are seen to;
+            [..., `heads.interface_size`], with leading axes that broadcast. None is none.
 
         Returns:
           The next state and the outputs, [..., O].
@@ -164,10 +163,8 @@ class NTMCell(nn.RNNCellBase):
             dtype=self.dtype,
             name="interface",
         )(hidden)
-        if self.head_noise and self.has_rng("dropout"):
-            # One draw for the batch: over how many devices it is split makes no difference.
-            noise = heads.movement_noise(self.make_rng("dropout"), *sizes)
-            raw = raw + self.head_noise * noise.astype(raw.dtype)
+        if noise is not None:
+            raw = raw + noise.astype(raw.dtype)
         interface = heads.split_interface(raw.astype(carry.memory.dtype), *sizes)
 
         step = machine_step

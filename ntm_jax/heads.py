@@ -154,25 +154,30 @@ def interface_bias(
 
 
 def movement_noise(
-    rng: jax.Array, num_read_heads: int, num_write_heads: int, slot_width: int, max_shift: int
+    rng: jax.Array,
+    shape: tuple[int, ...],
+    num_read_heads: int,
+    num_write_heads: int,
+    slot_width: int,
+    max_shift: int,
 ) -> jax.Array:
     """Normal noise of deviation 1 for the raw values that move the heads; 0 for the vectors.
 
     Args:
       rng: a JAX random key.
+      shape: of how many draws.
       num_read_heads: R.
       num_write_heads: W.
       slot_width: M.
       max_shift: the farthest a head moves in one step.
 
     Returns:
-      [interface_size(...)], float32.
+      [*shape, interface_size(...)], float32.
     """
     sizes = num_read_heads, num_write_heads, slot_width, max_shift
-    num_heads = num_read_heads + num_write_heads
-    drawn = jax.random.normal(rng, (num_heads, _address_size(slot_width, max_shift) - slot_width))
-    addresses = jnp.pad(drawn, [(0, 0), (slot_width, 0)]).reshape(-1)
-    return jnp.pad(addresses, (0, interface_size(*sizes) - addresses.size))
+    moving = ~is_vector(*sizes)
+    drawn = jax.random.normal(rng, (*shape, int(moving.sum())))
+    return jnp.zeros((*shape, moving.size)).at[..., moving].set(drawn)
 
 
 def is_vector(

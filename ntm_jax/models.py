@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ntm_jax import heads
 from ntm_jax.cell import NTMCell, NTMState, Step
 from ntm_jax.recurrent import Recurrent
 from ntm_jax.starts import Initializer
@@ -41,6 +42,10 @@ class NTM(Recurrent):
         weightings do depend on the number of slots; in a larger memory the further slots start as
         the cell's `memory_init` says and with weight zero. Learned weightings start at random,
         nearly uniform; the other parts where the cell does.
+      head_noise: deviation of normal noise on the raw strengths, gates, sharpnesses and shifts, if
+        a "dropout" key is given to `apply`; drawn anew for every step, the same for a whole batch.
+        A jump that is only just made, or a step that only just follows the last, is lost to it now
+        and then, and is learned until there is room to spare.
       implementation: of the sequence: "xla", a scan; "fused", one kernel launch on a GPU (`fused`),
         for the machines that it is written for; "auto", the kernel where it can be and the scan
         elsewhere, with a line in the log that says why. On a CPU "fused" is interpreted: slow, and
@@ -52,6 +57,7 @@ class NTM(Recurrent):
 
     cell: NTMCell
     learn: Sequence[str] = ()
+    head_noise: float = 0.0
     implementation: str = "xla"
 
     def __post_init__(self) -> None:
@@ -63,22 +69,33 @@ class NTM(Recurrent):
             )
 
     def run(
-        self, carry: NTMState, inputs: jax.Array, mask: jax.Array | None
+        self, carry: NTMState, inputs: jax.Array, mask: jax.Array | None, *others: Any
     ) -> tuple[NTMState, jax.Array]:
         """The machine's steps, in one kernel launch where that is asked for and can be.
 
         Raises:
           ValueError: "fused" is asked for, and cannot be.
         """
+        noise = self._noise(inputs)
         if self.implementation == "xla" or self.is_initializing():
-            return super().run(carry, inputs, mask)
+            return super().run(carry, inputs, mask, noise, *others)
         from ntm_jax import fused  # Pallas: who imports the cell does not want it
 
         recorded = self.is_mutable_collection("trace")
-        noisy = self.cell.head_noise > 0 and self.has_rng("dropout")
+        noisy = noise is not None
         if fused.fits(self.implementation, self.cell, carry, inputs, mask, recorded, noisy):
             return fused.run(self.cell, self.cell.variables["params"], carry, inputs)
-        return super().run(carry, inputs, mask)
+        return super().run(carry, inputs, mask, noise, *others)
+
+    def _noise(self, inputs: jax.Array) -> jax.Array | None:
+        """On the heads, for every step; the batch has one draw, over how many devices ever."""
+        if not self.head_noise or not self.has_rng("dropout"):
+            return None
+        cell, shape = self.cell, (*(1,) * (inputs.ndim - 2), inputs.shape[-2])
+        sizes = cell.num_read_heads, cell.num_write_heads, cell.slot_width, cell.max_shift
+        # All at once: drawn step by step, it would take a fifth of an update of a small batch.
+        drawn = heads.movement_noise(self.make_rng("dropout"), shape, *sizes)
+        return self.head_noise * drawn
 
     def start(self, input_shape: tuple[int, ...]) -> NTMState:
         """The state before the first step, for inputs of one step, [..., I]."""

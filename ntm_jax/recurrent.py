@@ -74,12 +74,17 @@ class Recurrent(nn.Module):
             outputs = nn.Dense(self.features, name="output")(outputs)
         return (carry, outputs) if return_carry else outputs
 
-    def run(self, carry: Any, inputs: jax.Array, mask: jax.Array | None) -> tuple[Any, jax.Array]:
-        """The cell's steps, by a scan: from the first carry to the last one and the outputs."""
+    def run(
+        self, carry: Any, inputs: jax.Array, mask: jax.Array | None, *others: Any
+    ) -> tuple[Any, jax.Array]:
+        """The cell's steps, by a scan: from the first carry to the last one and the outputs.
+
+        What else the cell is called with has the same axis of time as the inputs.
+        """
 
         def step(cell: nn.RNNCellBase, carry: Any, seen: tuple) -> tuple[Any, jax.Array]:
-            inputs, mask = seen
-            following, outputs = cell(carry, inputs)
+            inputs, mask, *others = seen
+            following, outputs = cell(carry, inputs, *others)
             if mask is not None:
                 following = jax.tree.map(
                     lambda new, old: jnp.where(_expand(mask, new.ndim), new, old), following, carry
@@ -91,8 +96,8 @@ class Recurrent(nn.Module):
             step = nn.remat(step, prevent_cse=False)
         steps = self._scan(step, inputs.ndim - 2)
         if self.segment:
-            return self._segments(steps, carry, inputs, mask)
-        return steps(self.cell, carry, (inputs, mask))
+            return self._segments(steps, carry, inputs, mask, *others)
+        return steps(self.cell, carry, (inputs, mask, *others))
 
     def _scan(self, function: Callable[..., Any], time_axis: int) -> Callable[..., Any]:
         return nn.scan(
@@ -103,33 +108,35 @@ class Recurrent(nn.Module):
             in_axes=time_axis,
             out_axes=time_axis,
             unroll=self.unroll,
+            # It traces the step once more, and in that makes the parameters.
+            check_constancy_invariants=self.is_initializing(),
         )
 
     def _segments(
-        self, steps: Callable[..., Any], carry: Any, inputs: jax.Array, mask: jax.Array | None
+        self,
+        steps: Callable[..., Any],
+        carry: Any,
+        inputs: jax.Array,
+        mask: jax.Array | None,
+        *others: Any,
     ) -> tuple[Any, jax.Array]:
         """A scan over segments of a scan over steps; masked ones fill the last segment."""
         time_axis, num_steps = inputs.ndim - 2, inputs.shape[-2]
         # A longer one would be padding for the most part.
         segment = min(self.segment, max(num_steps, 1))
         missing = -num_steps % segment
-        if missing:
-            mask = jnp.ones(inputs.shape[:-1], bool) if mask is None else mask
-            inputs, mask = (
-                jnp.pad(
-                    array, [(0, missing if axis == time_axis else 0) for axis in range(array.ndim)]
-                )
-                for array in (inputs, mask)
-            )
-        seen = jax.tree.map(
-            lambda array: array.reshape(
-                *array.shape[:time_axis], -1, segment, *array.shape[time_axis + 1 :]
-            ),
-            (inputs, mask),
-        )
+        if missing and mask is None:
+            mask = jnp.ones(inputs.shape[:-1], bool)
+
+        def split(array: jax.Array) -> jax.Array:
+            filling = [(0, missing if axis == time_axis else 0) for axis in range(array.ndim)]
+            before, after = array.shape[:time_axis], array.shape[time_axis + 1 :]
+            return jnp.pad(array, filling).reshape(*before, -1, segment, *after)
+
+        seen = jax.tree.map(split, (inputs, mask, *others))
         segments = self._scan(nn.remat(steps, prevent_cse=False), time_axis)
         carry, outputs = segments(self.cell, carry, seen)
-        outputs = outputs.reshape(*inputs.shape[:-1], -1)
+        outputs = outputs.reshape(*inputs.shape[:-2], -1, outputs.shape[-1])
         return carry, outputs[..., :num_steps, :]
 
     def start(self, input_shape: tuple[int, ...]) -> Any:

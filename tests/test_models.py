@@ -468,7 +468,7 @@ def test_dropout_works_inside_the_machine():
 
 
 def test_head_noise_moves_the_heads_only_with_a_key_and_all_of_a_batch_alike():
-    model = NTM(_cell(head_noise=1.0))
+    model = NTM(_cell(), head_noise=1.0)
     params = _params()
     same = jnp.broadcast_to(_inputs()[:1], _inputs().shape)
 
