@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from ntm_jax import losses, parallel, weight_gradients
-from ntm_jax.tasks.base import Curriculum, Task, uniform
+from ntm_jax.tasks.base import Batch, Curriculum, Task, uniform
 
 __all__ = ["Measured", "TrainState", "Updates"]
 
@@ -134,10 +134,7 @@ class Updates:
     def compile(self, state: TrainState, num_updates: int) -> None:
         """Compiles `run` for this number of updates, unless that is done."""
         if num_updates not in self._compiled:
-            updates = [
-                self.devices.over_members(functools.partial(self._update, model=model), (0, 0, 0))
-                for model in self._models
-            ]
+            of_all = self.devices.over_members(self._update, (0, 0, 0, None))
 
             def run(
                 state: TrainState, keys: jax.Array, going_on: jax.Array
@@ -145,7 +142,7 @@ class Updates:
                 def update(state: TrainState, _: None) -> tuple[TrainState, Measured]:
                     # Members that go on have the same step; those that do not have a smaller one.
                     turn = jnp.max(state.step) % len(self._models)
-                    return jax.lax.switch(turn, updates, state, keys, going_on)
+                    return of_all(state, keys, going_on, turn)
 
                 return jax.lax.scan(update, state, length=num_updates)
 
@@ -171,15 +168,32 @@ class Updates:
         return self._compiled[num_updates](state, self._keys, which)
 
     def _update(
-        self, state: TrainState, key: jax.Array, going_on: jax.Array, model: nn.Module
+        self, state: TrainState, key: jax.Array, going_on: jax.Array, turn: jax.Array
     ) -> tuple[TrainState, Measured]:
-        """One update of one member."""
+        """One update of one member, by the model whose turn it is."""
         key = jax.random.fold_in(jax.random.wrap_key_data(key), state.step + 1)
         sample_key, dropout_key = jax.random.split(key)
         span = self._curriculum(state.step)
         batch = self.devices.shard_batch(self.task.sample(sample_key, self._batch_size, span))
-        weights = jnp.where(batch.mask, 1.0, self.task.unscored_weight)
+        # Of all that an update is, the models alone differ: the rest is compiled once.
+        of_models = [functools.partial(self._gradient, model) for model in self._models]
+        loss, bits, gradient = jax.lax.switch(turn, of_models, state.params, batch, dropout_key)
+        # One value that is not finite, in the loss or the gradient, makes the optimizer skip.
+        gradient = jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(loss), leaf, jnp.nan), gradient)
+        change, optimizer_state = self._optimizer.update(
+            gradient, state.optimizer_state, state.params
+        )
+        params = optax.apply_updates(state.params, change)
+        average = optax.incremental_update(params, state.average, self._newest(state.step))
+        measured = Measured(loss, bits, optax.tree.norm(gradient), optimizer_state.notfinite_count)
+        after = TrainState(params, average, optimizer_state, state.step + 1)
+        return jax.tree.map(lambda new, old: jnp.where(going_on, new, old), after, state), measured
 
+    def _gradient(
+        self, model: nn.Module, params: Any, batch: Batch, dropout_key: jax.Array
+    ) -> tuple[jax.Array, jax.Array, Any]:
+        """The loss, the bits per sequence, and the gradient of the loss."""
+        weights = jnp.where(batch.mask, 1.0, self.task.unscored_weight)
         apply = weight_gradients.deferred(model)
 
         @self.devices.over_batch
@@ -192,17 +206,8 @@ class Updates:
             bits = losses.bits_per_sequence(logits, batch.targets, batch.mask)
             return loss, jnp.mean(bits)
 
-        (loss, bits), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-        # One value that is not finite, in the loss or the gradient, makes the optimizer skip.
-        gradient = jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(loss), leaf, jnp.nan), gradient)
-        change, optimizer_state = self._optimizer.update(
-            gradient, state.optimizer_state, state.params
-        )
-        params = optax.apply_updates(state.params, change)
-        average = optax.incremental_update(params, state.average, self._newest(state.step))
-        measured = Measured(loss, bits, optax.tree.norm(gradient), optimizer_state.notfinite_count)
-        after = TrainState(params, average, optimizer_state, state.step + 1)
-        return jax.tree.map(lambda new, old: jnp.where(going_on, new, old), after, state), measured
+        (loss, bits), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
+        return loss, bits, gradient
 
     def _newest(self, step: jax.Array) -> jax.Array:
         """Weight of the newest parameters in the average: the weights of all sum to one."""
