@@ -192,8 +192,9 @@ class _Loop:
 
     def evaluation_is_due(self, step: int) -> bool:
         """Whether there is to be an evaluation now that there was not yet."""
+        # Not before the first update: what compiling takes would come before any sign of training.
         due = step % self.config.eval_every == 0 or step == self.config.num_steps
-        return due and self.members.evaluated_at != step
+        return step > 0 and due and self.members.evaluated_at != step
 
     def reason_to_stop(self, step: int) -> str | None:
         """A word for the summary, or None to go on."""

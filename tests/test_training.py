@@ -88,7 +88,7 @@ def test_a_run_leaves_what_it_promises(whole):
     steps = {kind: [] for kind in ("training", "evaluation")}
     for line in lines(workdir):
         steps[line["kind"]].append(line["step"])
-    assert steps == {"training": [2, 4, 6, 8, 10, 12], "evaluation": [0, 4, 8, 12]}
+    assert steps == {"training": [2, 4, 6, 8, 10, 12], "evaluation": [4, 8, 12]}
     assert Checkpoints(workdir).steps() == [8, 12]
     assert list(workdir.glob("events.out.tfevents.*"))
     assert "all updates done, not solved: 12 updates" in (workdir / "train.log").read_text()
@@ -179,14 +179,14 @@ def test_another_config_in_the_folder_is_refused(whole):
         training.train(config, whole[0])
 
 
-@pytest.mark.parametrize(("wanted", "step"), [(1, 0), (2, 4)])
+@pytest.mark.parametrize(("wanted", "step"), [(1, 4), (2, 8)])
 def test_it_stops_once_solved_for_as_long_as_wanted(tmp_path, monkeypatch, wanted, step):
     monkeypatch.setattr(success, "is_solved", lambda *_: True)
     config = tiny_config()
     config.solved_in_a_row = wanted
     summary = training.train(config, tmp_path)
     assert (summary["stopped"], summary["step"], summary["solved"]) == ("solved", step, True)
-    assert summary["first_solved_at_step"] == 0
+    assert summary["first_solved_at_step"] == 4
     assert "solved at" in (tmp_path / "train.log").read_text()
 
 
@@ -195,7 +195,7 @@ def test_it_trains_on_after_it_is_solved_for_as_long_as_wanted(tmp_path, monkeyp
     config = tiny_config()
     config.solved_in_a_row, config.updates_after_solved = 1, 4
     summary = training.train(config, tmp_path / "four")
-    assert (summary["stopped"], summary["step"], summary["solved_at_step"]) == ("solved", 4, 0)
+    assert (summary["stopped"], summary["step"], summary["solved_at_step"]) == ("solved", 8, 4)
     assert summary["held"]
     config.updates_after_solved = 1000
     assert training.train(config, tmp_path / "all")["stopped"] == "num_steps"
@@ -269,7 +269,7 @@ def test_an_interrupted_run_is_saved_before_it_is_evaluated(tmp_path, monkeypatc
     interrupt_at(monkeypatch, 4)
     training.train(config, tmp_path / "stopped")
     monkeypatch.undo()
-    assert [line["step"] for line in lines(tmp_path / "stopped")] == [0, 2, 4]
+    assert [line["step"] for line in lines(tmp_path / "stopped")] == [2, 4]
     training.train(config, tmp_path / "stopped")
     training.train(config, tmp_path / "whole")
     assert lines(tmp_path / "stopped") == lines(tmp_path / "whole")
@@ -326,7 +326,7 @@ def test_a_resumed_ensemble_is_the_uninterrupted_one(three, tmp_path, monkeypatc
 
 
 def test_a_solved_member_waits_for_the_others_also_when_resumed(tmp_path, monkeypatch):
-    """The second passes from the start; the others never do."""
+    """The second passes at once; the others never do."""
     evaluate = evaluation.evaluate_members
 
     def second_right(*arguments, **options):
@@ -335,7 +335,7 @@ def test_a_solved_member_waits_for_the_others_also_when_resumed(tmp_path, monkey
 
     monkeypatch.setattr(evaluation, "evaluate_members", second_right)
     config = ensemble()
-    config.solved_in_a_row = 2
+    config.solved_in_a_row = 1
     interrupt_at(monkeypatch, 8)
     training.train(config, tmp_path)
     # Past its step: the run that is resumed is not interrupted again.
