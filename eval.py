@@ -42,6 +42,7 @@ def main(argv: list[str]) -> None:
     numbers = {axis: _numbers(axis, f.value) for axis, f in _AXES.items() if f.value is not None}
     logging.set_verbosity(logging.WARNING)
     compilation.use_cache()
+    compilation.use_quick_compiler()
     parallel.use_all_cores()
     try:
         trained = _load()

@@ -79,6 +79,7 @@ def main(argv: list[str]) -> None:
     # What orbax logs as an error it raises too.
     logging.set_verbosity(logging.FATAL)
     compilation.use_cache()
+    compilation.use_quick_compiler()
     parallel.use_all_cores()
     signals.leave_within(
         _SECONDS_TO_SAVE,

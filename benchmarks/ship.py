@@ -9,7 +9,7 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from benchmarks import commands
-from ntm_jax import evaluation, parallel, pretrained, reports, runs
+from ntm_jax import compilation, evaluation, parallel, pretrained, reports, runs
 from ntm_jax.trained import load_run
 
 _RUN = flags.DEFINE_string("run", None, "Run folder of a single solved machine.", required=True)
@@ -22,6 +22,7 @@ def main(argv: list[str]) -> None:
     """Measures and writes."""
     del argv
     logging.set_verbosity(logging.WARNING)
+    compilation.use_quick_compiler()
     parallel.use_all_cores()
     workdir = Path(_RUN.value)
     config = runs.load_config(workdir)

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from benchmarks.speed import rounds
-from ntm_jax import build, evaluation
+from ntm_jax import build, compilation, evaluation
 from ntm_jax import config as configs
 from ntm_jax.updates import Updates
 
@@ -150,6 +150,7 @@ def _peak_bytes() -> int:
 def main() -> None:
     """A point in, a line out."""
     jax.config.update("jax_platforms", "cpu")
+    compilation.use_quick_compiler()
     request = json.loads(sys.argv[1])
     repeats, seconds = request.pop("repeats"), request.pop("seconds")
     print(json.dumps(measure(Point(**request), repeats, seconds)))
