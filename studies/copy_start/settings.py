@@ -53,6 +53,7 @@ _BOTH: list[Setting] = [
     {"task.blank_rate": 0.0},
     {"adam_eps": 1e-8},
     {"ema_decay": 0.0},
+    {"model.dtype": "bfloat16"},
 ]
 FACTORS: dict[str, list[Setting]] = {
     "feed_forward": [
