@@ -55,18 +55,27 @@ def seconds() -> str:
 
 
 def speed() -> str:
-    """The peer's speed beside ours, by benchmarks/speed or, before that, peer_speed.py."""
+    """The peer's speed beside ours, as benchmarks/speed measured it."""
     document = read("speed")
-    if document and "pytorch_ntm_commit" in document["versions"]:
-        return speeds.beside_peer(document)
-    document = read("peer_speed")
+    if document is None or "pytorch_ntm_commit" not in document["versions"]:
+        return "not measured"
+    return speeds.beside_peer(document)
+
+
+def start_up() -> str:
+    """How soon the train command trains, as benchmarks/start_up.py measured it."""
+    document = read("start_up")
     if document is None:
         return "not measured"
-    result = document["results"][0]
-    lines = ["| | sequences per second, median (smallest to largest) |", "|---|---|"]
-    for name, values in result["sequences_per_second"].items():
-        lines.append(f"| {name} | {spread(values['rounds'], '{:.1f}')} |")
-    lines.append(f"| ratio | {spread(result['ratio']['rounds'], '{:.1f}')} |")
+    lines = ["| config | XLA's flags | first time | with what that left |", "|---|---|---|---|"]
+    for row in document["seconds_to_first_updates"]:
+        cells = (
+            row["config"],
+            "its own" if row["XLA_FLAGS"] else "as train.py sets them",
+            spread(row["first"], "{:.1f}"),
+            spread(row["second"], "{:.1f}"),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -137,6 +146,7 @@ _TABLES = {
     "growth_exponents": _of("growth", growth.exponents),
     "growth_points": _of("growth", growth.points),
     "speed": speed,
+    "start_up": start_up,
     "speed_conditions": _of("speed", speeds.conditions),
     **{
         f"speed_{work}": _of("speed", functools.partial(speeds.table, work=work))

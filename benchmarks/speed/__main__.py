@@ -9,16 +9,18 @@ the sequences a second of every round, and of ours the time of compiling, the sh
 (`limit`), and the ratios to the others within a round. Without --pytorch_ntm the peer is left out.
 
 All train on, or run over, fresh batches of sequences of exactly 20 vectors of 8 bits (41 steps, 9
-channels in, zeros while the answer is asked for; the last 20 steps scored), in float32. Machines
-have a controller of 100 units, a memory of 128 x 20, one read and one write head. A measured update
-is: sample a batch, forward, mean cross-entropy of the scored bits, backward, clip, RMSProp with
-momentum; a measured forward pass: sample a batch, forward, count the wrong bits. What differs:
+channels in, zeros while the answer is asked for; the last 20 steps scored), in float32 unless they
+say otherwise. Machines have a controller of 100 units, a memory of 128 x 20, one read and one write
+head. A measured update is: sample a batch, forward, mean cross-entropy of the scored bits,
+backward, clip, RMSProp with momentum; a measured forward pass: sample a batch, forward, count the
+wrong bits. What differs:
 
 - ntm_jax: `Updates` as training runs it, many updates in one compiled dispatch where the batch is
   small, and a dispatch for each forward pass, the batch or the seeds split over all cores. It clips
   by the global norm, uses centered RMSProp (Graves 2013), checks that all is finite, and measures
   bits per sequence and the gradient's norm. An LSTM controller's first state is learned. The batch
   of an ensemble is that of the default config.
+- ntm_jax in bfloat16: its dense layers alone; the memory and the parameters stay in float32.
 - flax RNN(OptimizedLSTMCell): an LSTM of 100 units and a dense layer in the machine's place, all
   else the same: what a plain recurrent cell costs.
 - pytorch-ntm: `train_batch` of its train.py, called eagerly on each batch of its own sampler. It
@@ -27,6 +29,7 @@ momentum; a measured forward pass: sample a batch, forward, count the wrong bits
   faster one is compared.
 """
 
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -43,6 +46,7 @@ from ntm_jax import config as configs
 _PEER = flags.DEFINE_string("pytorch_ntm", None, "Checkout of loudinthecloud/pytorch-ntm.")
 _BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1", "16", "32", "128", "512"], "Of one seed.")
 _ENSEMBLES = flags.DEFINE_list("ensembles", ["1", "8", "32"], "Numbers of seeds.")
+_BFLOAT16 = flags.DEFINE_list("bfloat16", ["32"], "Batch sizes of one seed, in bfloat16 too.")
 _PEER_BATCH_SIZES = flags.DEFINE_list("peer_batch_sizes", ["1", "32"], "Of pytorch-ntm.")
 _CONTROLLERS = flags.DEFINE_list("controllers", [*work.CONTROLLERS], "Of ntm_jax.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Rounds, each of every contestant.", lower_bound=1)
@@ -56,8 +60,9 @@ def main(argv: list[str]) -> None:
     """Flags in, a table and a file out."""
     if len(argv) > 1:
         sys.exit(f"speed: expected flags alone, got {' '.join(argv[1:])}")
-    batch_sizes, ensembles, peer_batch_sizes = (
-        conditions.numbers("speed", flag) for flag in (_BATCH_SIZES, _ENSEMBLES, _PEER_BATCH_SIZES)
+    batch_sizes, ensembles, bfloat16, peer_batch_sizes = (
+        conditions.numbers("speed", flag)
+        for flag in (_BATCH_SIZES, _ENSEMBLES, _BFLOAT16, _PEER_BATCH_SIZES)
     )
     if unknown := set(_CONTROLLERS.value) - set(work.CONTROLLERS):
         known = ",".join(work.CONTROLLERS)
@@ -69,10 +74,12 @@ def main(argv: list[str]) -> None:
     jax.config.update("jax_platforms", _PLATFORM.value)
     compilation.use_quick_compiler()
     parallel.use_all_cores()
-    used = (_BATCH_SIZES, _ENSEMBLES, _PEER_BATCH_SIZES, _CONTROLLERS, _ROUNDS, _SECONDS, _PROBE)
-    used = {flag.name: flag.value for flag in (*used, _PLATFORM)}
+    used = (_BATCH_SIZES, _ENSEMBLES, _BFLOAT16, _PEER_BATCH_SIZES, _CONTROLLERS)
+    used = {flag.name: flag.value for flag in (*used, _ROUNDS, _SECONDS, _PROBE, _PLATFORM)}
     with conditions.noted(used) as document:
         contestants = _ours(batch_sizes, ensembles)
+        for batch_size, controller in itertools.product(bfloat16, _CONTROLLERS.value):
+            contestants += work.ntm(controller, batch_size, dtype="bfloat16")
         if train is not None:
             document["versions"]["pytorch_ntm_commit"] = peer.commit(_PEER.value)
             contestants += _theirs(train, peer_batch_sizes)

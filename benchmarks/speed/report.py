@@ -128,7 +128,7 @@ def beside_peer(document: Mapping[str, Any]) -> str:
     ratios = []
     for row in document["rows"]:
         fits = row["work"] == "training" and (row["batch_size"], row["num_seeds"]) == (32, 1)
-        if fits and row["controller"] == "lstm":
+        if fits and row["controller"] == "lstm" and row["system"] in (OURS, PEER):
             rate = _spread(row["sequences_per_second"], "{:.1f}")
             lines.append(f"| {row['system']}, {row['devices']} | {rate} |")
             ratios += [_spread(row["times_peer"], "{:.1f}")] if "times_peer" in row else []

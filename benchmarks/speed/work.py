@@ -17,7 +17,8 @@ from ntm_jax.updates import Updates
 
 __all__ = ["PlainLSTM", "ntm", "plain_lstm"]
 
-OURS, PLAIN = "ntm_jax", "flax RNN(OptimizedLSTMCell)"
+OURS, OURS_IN_BFLOAT16 = "ntm_jax", "ntm_jax in bfloat16"
+PLAIN = "flax RNN(OptimizedLSTMCell)"
 CONTROLLERS = ("feed_forward", "lstm")
 SEED, LEARNING_RATE = 1, 1e-4
 LENGTH, BITS, UNITS, SLOTS, WIDTH = 20, 8, 100, 128, 20
@@ -60,10 +61,14 @@ def settings(controller: str, batch_size: int, num_seeds: int) -> ConfigDict:
     return config
 
 
-def ntm(controller: str, batch_size: int, num_seeds: int = 1) -> list[Contestant]:
+def ntm(
+    controller: str, batch_size: int, num_seeds: int = 1, dtype: str = "float32"
+) -> list[Contestant]:
     """ntm_jax, training and forward, made from a config as training makes it, and compiled."""
     config = settings(controller, batch_size, num_seeds)
-    facts = {"system": OURS, "controller": controller, "settings": config.to_dict()}
+    config.model.dtype = dtype
+    system = OURS if dtype == "float32" else OURS_IN_BFLOAT16
+    facts = {"system": system, "controller": controller, "settings": config.to_dict()}
     return _contestants(build.make_model(config), config, facts)
 
 
