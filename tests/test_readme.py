@@ -33,9 +33,18 @@ def test_the_tree_names_every_module():
     assert not left_out
 
 
+def headings(page: str) -> set[str]:
+    """The anchors that a page's headings have on GitHub."""
+    titles = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title).lower().replace(" ", "-") for title in titles}
+
+
 def test_every_link_and_picture_is_there():
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+        path, _, anchor = target.partition("#")
+        page = ROOT / path if path else ROOT / "README.md"
+        assert page.exists(), target
+        assert not anchor or anchor in headings(page.read_text()), target
 
 
 def test_every_config_says_what_it_claims():
