@@ -1,23 +1,50 @@
-"""Draws docs/copy_learning.png from benchmarks/results/ensembles: python -m benchmarks.curves."""
+"""Draws docs/<task>_learning.png from benchmarks/results/ensembles: python -m benchmarks.curves.
+
+A task without results has no picture.
+"""
 
 import json
+from collections.abc import Mapping
+from typing import NamedTuple
 
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from benchmarks.commands import RESULTS, ROOT
 
-_CURVES = {
-    "copy_ntm": "NTM, feed-forward controller",
-    "copy_ntm_lstm": "NTM, LSTM controller",
-    "copy_ntm_keras": "NTM of ntm_keras, its format",
+_MODELS = {
+    "ntm": "NTM, feed-forward controller",
+    "ntm_lstm": "NTM, LSTM controller",
+    "lstm": "LSTM",
 }
-_THOUSANDS = 20  # of sequences shown; all that follows is next to zero
 
 
-def main() -> None:
-    """A line for the median over seeds, a band between the quartiles."""
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained", dpi=150)
-    for name, label in _CURVES.items():
+class Picture(NamedTuple):
+    """The curves of a task.
+
+    Attributes:
+      title: stands over them.
+      thousands: of sequences shown; what follows tells no more. None shows all.
+      also: further configs with their labels, beside those named <task>_<model>.
+    """
+
+    title: str
+    thousands: int | None = None
+    also: Mapping[str, str] = {}
+
+
+_PICTURES = {
+    "copy": Picture(
+        "Copy, lengths up to 20", 20, {"copy_ntm_keras": "NTM of ntm_keras, its format"}
+    ),
+}
+
+
+def curves(task: str, picture: Picture) -> Figure | None:
+    """A line for the median over seeds, a band between the quartiles; None without results."""
+    labels = {f"{task}_{model}": label for model, label in _MODELS.items()} | {**picture.also}
+    figure = Figure(figsize=(8, 4.5), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    for name, label in labels.items():
         path = RESULTS / "ensembles" / f"{name}.json"
         if not path.exists():
             continue
@@ -30,15 +57,24 @@ def main() -> None:
         )
         (line,) = axes.plot(thousands, median, label=f"{label} ({seeds} seeds)")
         axes.fill_between(thousands, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    if not axes.lines:
+        return None
     axes.set(
-        title="Copy, lengths up to 20: learning, median and quartiles over seeds",
+        title=f"{picture.title}: learning, median and quartiles over seeds",
         xlabel="sequences (thousands)",
         ylabel="cost per sequence (bits)",
-        xlim=(0, _THOUSANDS),
+        xlim=(0, picture.thousands),
         ylim=0,
     )
     axes.legend(frameon=False)
-    figure.savefig(ROOT / "docs" / "copy_learning.png")
+    return figure
+
+
+def main() -> None:
+    """Draws what there is."""
+    for task, picture in _PICTURES.items():
+        if figure := curves(task, picture):
+            figure.savefig(ROOT / "docs" / f"{task}_learning.png")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 from absl import app, flags
 from ml_collections import ConfigDict
 
-from benchmarks import commands
+from benchmarks import commands, sizes
 from ntm_jax import runs
 from ntm_jax.config import eval_name
 from ntm_jax.tasks import TASKS
@@ -23,11 +23,6 @@ _CONFIG = flags.DEFINE_string("config", "configs/copy_ntm.py", "What to train.")
 _SEEDS = flags.DEFINE_integer("num_seeds", 30, "Seeds, from the config's own on.", 1)
 _AFTER = flags.DEFINE_integer("updates_after_solved", 10_000, "Updates after it is solved.", 0)
 _RUNS = flags.DEFINE_string("runs", None, "Folder to keep the run in; not kept if not given.")
-
-# What is evaluated of a task beyond the sizes that its config names.
-_FURTHER = {"copy": {"length": (30, 50)}, "associative_recall": {"items": (3, 4, 5, 8, 10, 15)}}
-# Numbers, slots and sequences: with more slots a machine can hold more than it ever saw.
-_ENLARGED = {"copy": (({"length": (300,)}, 512, 64), ({"length": (1000,)}, 2048, 32))}
 
 
 def main(argv: list[str]) -> None:
@@ -52,15 +47,15 @@ def main(argv: list[str]) -> None:
         }
         if config.model.name == "ntm":
             document["enlarged"] = [
-                commands.evaluate(workdir, numbers, sequences, slots)
-                for numbers, slots, sequences in _ENLARGED.get(config.task.name, ())
+                commands.evaluate(workdir, far.numbers, far.sequences, far.slots)
+                for far in sizes.ENLARGED.get(config.task.name, ())
             ]
     commands.write(commands.RESULTS / "ensembles" / f"{name}.json", document)
 
 
 def _numbers(config: ConfigDict) -> dict[str, list[int]]:
     """Of each axis of the task, what is to be evaluated."""
-    further = _FURTHER.get(config.task.name, {})
+    further = sizes.FURTHER.get(config.task.name, {})
     axes = TASKS[config.task.name].axes
     return {axis: sorted({*config[eval_name(axis)], *further.get(axis, ())}) for axis in axes}
 

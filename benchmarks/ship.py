@@ -1,21 +1,21 @@
 """Ships a trained machine with the package: python -m benchmarks.ship --run=FOLDER --name=copy_ntm.
 
 Its card gets the config, the command, what training said, and what evaluations on sequences that
-training did not use say: at the trained size of the memory, and with 512 slots.
+training did not use say: in its own memory, and in larger ones.
 """
 
+import itertools
 from pathlib import Path
 
 from absl import app, flags, logging
 
-from benchmarks import commands
+from benchmarks import commands, sizes
 from ntm_jax import compilation, evaluation, parallel, pretrained, reports, runs
+from ntm_jax import config as configs
 from ntm_jax.trained import load_run
 
 _RUN = flags.DEFINE_string("run", None, "Run folder of a single solved machine.", required=True)
 _NAME = flags.DEFINE_string("name", None, "That it gets; also of its config.", required=True)
-_LENGTHS = (10, 20, 40, 80, 120)
-_FAR, _SLOTS = (300,), 512
 
 
 def main(argv: list[str]) -> None:
@@ -27,10 +27,17 @@ def main(argv: list[str]) -> None:
     workdir = Path(_RUN.value)
     config = runs.load_config(workdir)
     measured = []
-    for slots, lengths in ((None, _LENGTHS), (_SLOTS, _FAR)):
+    memories = [
+        (None, 256, configs.eval_sizes(config)),
+        *(
+            (far.slots, far.sequences, list(itertools.product(*far.numbers.values())))
+            for far in sizes.ENLARGED.get(config.task.name, ())
+        ),
+    ]
+    for slots, sequences, of in memories:
         trained = load_run(workdir, slots)
         results = evaluation.evaluate(
-            trained.model, trained.params, trained.task, lengths, 256, commands.SEED
+            trained.model, trained.params, trained.task, of, sequences, commands.SEED
         )
         measured += [
             {"slots": trained.num_slots, **reports.row(trained.task, result)} for result in results
