@@ -183,6 +183,7 @@ def _ntm(fields: ConfigDict, features: int, num_slots: int) -> models.NTM:
                 "gate_bias",
                 "sharpness_bias",
                 "shift_bias",
+                "content_reads",
                 "output_from_reads",
             )
         },

@@ -30,6 +30,11 @@ __all__ = [
 ]
 
 
+# Raw gate of read heads that start by content. They are to follow what they found as well: with
+# 2.0, which leaves the last place 12 %, fewer seeds learn associative recall.
+_CONTENT_GATE = 1.0
+
+
 class NTMState(NamedTuple):
     """What the machine carries from one step to the next. Leading batch axes come first.
 
@@ -68,6 +73,11 @@ class NTMCell(nn.RNNCellBase):
     whose steps hang on what is seen and read, as a random kernel would have it, walks well enough
     for the trained lengths and strays beyond them.
 
+    With `content_reads` the read heads start the other way, as on a memory that is asked for what
+    is in it: their gates are mostly open, and they look for what the first write head would add, so
+    that what is seen is found where it was written before. A machine whose read heads walk behind
+    its write head reads what it has just written, and may take long to learn that there is more.
+
     Attributes:
       features: O, size of the output.
       controller: any RNN cell; it sees the inputs and the last read vectors.
@@ -82,6 +92,8 @@ class NTMCell(nn.RNNCellBase):
       gate_bias: initial raw bias of the gates, g = sigmoid(.).
       sharpness_bias: initial raw bias of the sharpness, gamma = 1 + softplus(.).
       shift_bias: initial raw bias of moving one slot up, against each other shift.
+      content_reads: read heads start by content, not by their last place: with gates of 73 %
+        content in place of `gate_bias`, and keys that are what the first write head adds.
       output_from_reads: the output sees the new read vectors beside the controller's output.
       output_activation: applied to the output; None leaves logits.
       dtype: of the dense layers, such as bfloat16; memory and parameters are float32.
@@ -103,6 +115,7 @@ class NTMCell(nn.RNNCellBase):
     gate_bias: float = -3.0
     sharpness_bias: float = 1.0
     shift_bias: float = 2.0
+    content_reads: bool = False
     output_from_reads: bool = True
     output_activation: Callable[[jax.Array], jax.Array] | None = None
     dtype: Any = None
@@ -152,13 +165,16 @@ class NTMCell(nn.RNNCellBase):
         seen = jnp.concatenate([inputs, last_reads.astype(inputs.dtype)], axis=-1)
         controller_carry, hidden = self.controller(carry.controller, seen)
 
-        bias = heads.interface_bias(
-            *sizes, self.strength_bias, self.gate_bias, self.sharpness_bias, self.shift_bias
-        )
-        vectors = heads.is_vector(*sizes)
+        def kernel_init(*args: Any) -> jax.Array:
+            kernel = nn.linear.default_kernel_init(*args)
+            kernel = jnp.where(heads.is_vector(*sizes), kernel, 0.0)
+            return heads.keys_as_added(kernel, *sizes) if self.content_reads else kernel
+
+        biases = self.strength_bias, self.gate_bias, self.sharpness_bias, self.shift_bias
+        bias = heads.interface_bias(*sizes, *biases, _CONTENT_GATE if self.content_reads else None)
         raw = nn.Dense(
             heads.interface_size(*sizes),
-            kernel_init=lambda *args: jnp.where(vectors, nn.linear.default_kernel_init(*args), 0.0),
+            kernel_init=kernel_init,
             bias_init=lambda key, shape, dtype: jnp.asarray(bias, dtype),
             dtype=self.dtype,
             name="interface",

@@ -38,7 +38,9 @@ _LATER = dict(
     ema_decay=0.0,
     restart_after=0,
 )
-_LATER_NTM = dict(train_slots=(), segment=0, implementation="xla", head_noise=0.0)
+_LATER_NTM = dict(
+    train_slots=(), segment=0, implementation="xla", head_noise=0.0, content_reads=False
+)
 
 
 def validate(config: ConfigDict) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "interface_bias",
     "interface_size",
     "is_vector",
+    "keys_as_added",
     "movement_noise",
     "split_interface",
     "split_raw",
@@ -128,6 +129,7 @@ def interface_bias(
     gate: float = 0.0,
     sharpness: float = 0.0,
     shift: float = 0.0,
+    read_gate: float | None = None,
 ) -> np.ndarray:
     """Initial bias of the raw vector: what every head does before it has learned anything.
 
@@ -140,6 +142,7 @@ def interface_bias(
       gate: raw bias of g = sigmoid(.); negative follows the previous weighting.
       sharpness: raw bias of gamma = 1 + softplus(.).
       shift: raw bias of moving one slot up, against every other shift, in the softmax of s.
+      read_gate: that of the read heads' gates, if it is another.
 
     Returns:
       [interface_size(...)], float32.
@@ -147,10 +150,14 @@ def interface_bias(
     shifts = np.zeros(2 * max_shift + 1)
     if max_shift > 0:
         shifts[max_shift + 1] = shift
-    head = np.concatenate([np.zeros(slot_width), [strength, gate, sharpness], shifts])
-    heads = np.tile(head, num_read_heads + num_write_heads)
+
+    def head(gate: float) -> np.ndarray:
+        return np.concatenate([np.zeros(slot_width), [strength, gate, sharpness], shifts])
+
+    readers = np.tile(head(gate if read_gate is None else read_gate), num_read_heads)
+    writers = np.tile(head(gate), num_write_heads)
     vectors = np.zeros(2 * num_write_heads * slot_width)
-    return np.concatenate([heads, vectors]).astype(np.float32)
+    return np.concatenate([readers, writers, vectors]).astype(np.float32)
 
 
 def movement_noise(
@@ -191,6 +198,30 @@ def is_vector(
     head = np.arange(_address_size(slot_width, max_shift)) < slot_width
     heads = np.tile(head, num_read_heads + num_write_heads)
     return np.concatenate([heads, np.ones(2 * num_write_heads * slot_width, bool)])
+
+
+def keys_as_added(
+    kernel: jax.Array, num_read_heads: int, num_write_heads: int, slot_width: int, max_shift: int
+) -> jax.Array:
+    """The kernel of the raw vector, every read head's key being what the first write head adds.
+
+    Args:
+      kernel: [features, interface_size(...)].
+      num_read_heads: R.
+      num_write_heads: W.
+      slot_width: M.
+      max_shift: the farthest a head moves in one step.
+
+    Returns:
+      The kernel, of the same shape.
+    """
+    address_size = _address_size(slot_width, max_shift)
+    first = (num_read_heads + num_write_heads) * address_size + num_write_heads * slot_width
+    added = kernel[:, first : first + slot_width]
+    for head in range(num_read_heads):
+        key = slice(head * address_size, head * address_size + slot_width)
+        kernel = kernel.at[:, key].set(added)
+    return kernel
 
 
 def _address_size(slot_width: int, max_shift: int) -> int:

@@ -230,6 +230,20 @@ def test_the_heads_start_by_keeping_their_place_as_the_docstring_says():
     assert 1.0 + reference.softplus(cell.sharpness_bias) > 2.0
 
 
+@pytest.mark.parametrize("heads", [(1, 1), (2, 3)])
+def test_read_heads_that_start_by_content_look_for_what_is_written_now(heads):
+    cell = _cell(num_read_heads=heads[0], num_write_heads=heads[1], content_reads=True)
+    _, state, inputs = _started(cell, 4)
+    params = jax.jit(cell.init)(jax.random.key(0), state, inputs)["params"]
+    interface = _traced(cell)(params, state, inputs)[1]["trace"]["step"].interface
+    for head in range(heads[0]):
+        np.testing.assert_allclose(interface.read.key[:, head], interface.add[:, 0], rtol=1e-5)
+    assert np.abs(interface.add[0] - interface.add[1]).max() > 0.01  # another input, another key
+    assert (interface.read.gate > 0.5).all()
+    gate = reference.sigmoid(np.float64(cell.gate_bias))
+    np.testing.assert_allclose(interface.write.gate, np.full_like(interface.write.gate, gate), 1e-5)
+
+
 @pytest.mark.parametrize(
     ("weights_init", "alike"),
     [(cell_module.uniform_weights, True), (cell_module.one_hot_weights, False)],
