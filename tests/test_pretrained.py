@@ -31,6 +31,7 @@ def test_its_card_tells_what_it_is(name):
     assert [(one["length"], one["slots"]) for one in card["measured"]] == [
         *((length, 128) for length in (10, 20, 40, 80, 120)),
         (300, 512),
+        (1000, 2048),
     ]
 
 
