@@ -44,8 +44,8 @@ SWEEPS = {
         1024,
         [
             *_points("length", _LENGTHS, *_TRAINING),
-            # Enough sequences for the longest to be evaluated in several batches.
-            *_points("length", _LENGTHS, "evaluation", batch_size=64),
+            # Enough sequences for those from 1,281 steps on to be evaluated in several batches.
+            *_points("length", _LENGTHS, "evaluation", batch_size=512),
         ],
     ),
     "batch": Sweep(
