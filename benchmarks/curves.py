@@ -3,13 +3,13 @@
 A task without results has no picture.
 """
 
-import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from benchmarks.commands import RESULTS, ROOT
+from benchmarks.commands import ROOT
+from benchmarks.members import read
 
 _MODELS = {
     "ntm": "NTM, feed-forward controller",
@@ -45,10 +45,9 @@ def curves(task: str, picture: Picture) -> Figure | None:
     figure = Figure(figsize=(8, 4.5), layout="constrained", dpi=150)
     axes = figure.add_subplot()
     for name, label in labels.items():
-        path = RESULTS / "ensembles" / f"{name}.json"
-        if not path.exists():
+        document = read(f"ensembles/{name}")
+        if document is None:
             continue
-        document = json.loads(path.read_text())
         curve, seeds = document["curve"], len(document["summary"]["members"])
         thousands = [point["sequences"] / 1000 for point in curve]
         median, low, high = (

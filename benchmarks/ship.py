@@ -4,14 +4,14 @@ Its card gets the config, the command, what training said, and what evaluations 
 training did not use say: in its own memory, and in larger ones.
 """
 
-import itertools
 from pathlib import Path
 
 from absl import app, flags, logging
 
 from benchmarks import commands, sizes
-from ntm_jax import compilation, evaluation, parallel, pretrained, reports, runs
-from ntm_jax import config as configs
+from ntm_jax import pretrained, runs
+from ntm_jax.config import eval_name
+from ntm_jax.tasks import TASKS
 from ntm_jax.trained import load_run
 
 _RUN = flags.DEFINE_string("run", None, "Run folder of a single solved machine.", required=True)
@@ -22,33 +22,24 @@ def main(argv: list[str]) -> None:
     """Measures and writes."""
     del argv
     logging.set_verbosity(logging.WARNING)
-    compilation.use_quick_compiler()
-    parallel.use_all_cores()
-    workdir = Path(_RUN.value)
+    workdir = Path(_RUN.value).absolute()
     config = runs.load_config(workdir)
-    measured = []
-    memories = [
-        (None, 256, configs.eval_sizes(config)),
+    own = {axis: config[eval_name(axis)] for axis in TASKS[config.task.name].axes}
+    evaluations = [
+        commands.evaluate(workdir, own),
         *(
-            (far.slots, far.sequences, list(itertools.product(*far.numbers.values())))
+            commands.evaluate(workdir, far.numbers, far.sequences, far.slots)
             for far in sizes.ENLARGED.get(config.task.name, ())
         ),
     ]
-    for slots, sequences, of in memories:
-        trained = load_run(workdir, slots)
-        results = evaluation.evaluate(
-            trained.model, trained.params, trained.task, of, sequences, commands.SEED
-        )
-        measured += [
-            {"slots": trained.num_slots, **reports.row(trained.task, result)} for result in results
-        ]
+    measured = [{"slots": one["slots"], **row} for one in evaluations for row in one["results"]]
     card = {
         "command": f"python train.py --config=configs/{_NAME.value}.py --config.seed={config.seed}",
         "config": config.to_dict(),
         "training": commands.summary(workdir),
         "measured": measured,
     }
-    pretrained.write(_NAME.value, trained.params, card)
+    pretrained.write(_NAME.value, load_run(workdir).params, card)
 
 
 if __name__ == "__main__":

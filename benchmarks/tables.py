@@ -34,8 +34,6 @@ _COPY = (
     "copy_lstm",
     "copy_lstm_keras",
 )
-_RECALL = tuple(f"associative_recall_{model}" for model in ("ntm", "ntm_lstm", "lstm"))
-_ITEMS = [(items,) for items in (2, 3, 4, 5, 6, 8, 10, 12, 15, 20)]
 
 
 def seconds() -> str:
@@ -142,9 +140,6 @@ _TABLES = {
         [((300,), 512), ((1000,), 2048)],
     ),
     "learning": functools.partial(task_tables.learning, _COPY),
-    "recall_costs": functools.partial(task_tables.costs, _RECALL, _ITEMS),
-    "recall_errors": functools.partial(task_tables.errors, _RECALL, _ITEMS),
-    "recall_learning": functools.partial(task_tables.learning, _RECALL),
     "seconds": seconds,
     "seeds": functools.partial(task_tables.seeds, _COPY, ((300,), 512)),
     "growth_conditions": _of("growth", growth.conditions),

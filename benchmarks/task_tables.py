@@ -7,7 +7,7 @@ from benchmarks.members import Member, members, read, sequences, spread
 from ntm_jax import success
 from ntm_jax.tasks.base import Size
 
-__all__ = ["costs", "errors", "learning", "seeds"]
+__all__ = ["errors", "learning", "seeds"]
 
 
 def seeds(names: Sequence[str], far: tuple[Size, int]) -> str:
@@ -74,15 +74,6 @@ def learning(names: Sequence[str]) -> str:
                     success.rate(sum(one.solved for one in some), len(some)),
                 )
             )
-    return "\n".join(lines)
-
-
-def costs(names: Sequence[str], sizes: Sequence[Size]) -> str:
-    """A row for each config: cross-entropy in bits a sequence at every size, median over seeds."""
-    lines = _head("config", *map(_number, sizes))
-    for name, some in _measured(names):
-        of_size = ([one.results[size]["bits_per_sequence"] for one in some] for size in sizes)
-        lines.append(_line(_link(name), *(f"{statistics.median(bits):.2g}" for bits in of_size)))
     return "\n".join(lines)
 
 

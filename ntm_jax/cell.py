@@ -160,7 +160,7 @@ class NTMCell(nn.RNNCellBase):
                     f"carry: expected {name} with the batch axes {inputs.shape[:-1]} of the "
                     f"inputs and two more, got shape {shape}"
                 )
-        sizes = self.num_read_heads, self.num_write_heads, self.slot_width, self.max_shift
+        sizes = self.interface_sizes
         last_reads = carry.read_vectors.reshape(*inputs.shape[:-1], -1)
         seen = jnp.concatenate([inputs, last_reads.astype(inputs.dtype)], axis=-1)
         controller_carry, hidden = self.controller(carry.controller, seen)
@@ -223,6 +223,11 @@ class NTMCell(nn.RNNCellBase):
             self.controller.initialize_carry(controller_key, (*batch, controller_features)),
             *(jnp.broadcast_to(leaf, (*batch, *leaf.shape)) for leaf in machine),
         )
+
+    @property
+    def interface_sizes(self) -> tuple[int, int, int, int]:
+        """R, W, M and the largest shift, as the functions of `heads` take them."""
+        return self.num_read_heads, self.num_write_heads, self.slot_width, self.max_shift
 
     @property
     def num_feature_axes(self) -> int:

@@ -14,7 +14,7 @@ from ntm_jax.tasks.base import Batch, Size, Task
 
 __all__ = ["Accuracy", "Result", "accuracy_by_step", "evaluate", "evaluate_members"]
 
-# Sequences times steps in one dispatch: an evaluation needs no more memory than some 60 MB for its
+# Sequences times steps in one dispatch: an evaluation needs no more memory than some 65 MiB for its
 # examples and logits, however long they are. With fewer, a batch of sequences of thousands of steps
 # is so small that starting its operations takes as long as they do.
 _CHUNK = 500_000

@@ -215,13 +215,9 @@ def keys_as_added(
     Returns:
       The kernel, of the same shape.
     """
-    address_size = _address_size(slot_width, max_shift)
-    first = (num_read_heads + num_write_heads) * address_size + num_write_heads * slot_width
-    added = kernel[:, first : first + slot_width]
-    for head in range(num_read_heads):
-        key = slice(head * address_size, head * address_size + slot_width)
-        kernel = kernel.at[:, key].set(added)
-    return kernel
+    sizes = num_read_heads, num_write_heads, slot_width, max_shift
+    places = split_raw(np.arange(interface_size(*sizes)), *sizes)
+    return kernel.at[:, places.read.key].set(kernel[:, None, places.add[0]])
 
 
 def _address_size(slot_width: int, max_shift: int) -> int:

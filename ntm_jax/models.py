@@ -91,10 +91,9 @@ class NTM(Recurrent):
         """On the heads, for every step; the batch has one draw, over how many devices ever."""
         if not self.head_noise or not self.has_rng("dropout"):
             return None
-        cell, shape = self.cell, (*(1,) * (inputs.ndim - 2), inputs.shape[-2])
-        sizes = cell.num_read_heads, cell.num_write_heads, cell.slot_width, cell.max_shift
+        shape = (*(1,) * (inputs.ndim - 2), inputs.shape[-2])
         # All at once: drawn step by step, it would take a fifth of an update of a small batch.
-        drawn = heads.movement_noise(self.make_rng("dropout"), shape, *sizes)
+        drawn = heads.movement_noise(self.make_rng("dropout"), shape, *self.cell.interface_sizes)
         return self.head_noise * drawn
 
     def start(self, input_shape: tuple[int, ...]) -> NTMState:

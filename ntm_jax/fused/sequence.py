@@ -91,7 +91,7 @@ def _misfit(
     else:
         return f"controller: expected FeedForward or LSTM, got {type(controller).__name__}"
     num_slots, width = carry.memory.shape[-2:]
-    sizes = cell.num_read_heads, cell.num_write_heads, width, cell.max_shift
+    sizes = cell.interface_sizes
     for name, value, most in (
         ("controller's features", padded(features), _MAX_FEATURES),
         ("memory", padded(num_slots) * padded(width), _MAX_MEMORY),
