@@ -216,7 +216,7 @@ def keys_as_added(
       The kernel, of the same shape.
     """
     sizes = num_read_heads, num_write_heads, slot_width, max_shift
-    places = split_raw(np.arange(interface_size(*sizes)), *sizes)
+    places = split_raw(jnp.arange(interface_size(*sizes)), *sizes)
     return kernel.at[:, places.read.key].set(kernel[:, None, places.add[0]])
 
 
