@@ -73,10 +73,11 @@ class NTMCell(nn.RNNCellBase):
     whose steps hang on what is seen and read, as a random kernel would have it, walks well enough
     for the trained lengths and strays beyond them.
 
-    With `content_reads` the read heads start the other way, as on a memory that is asked for what
+    The first `content_reads` read heads start the other way, as on a memory that is asked for what
     is in it: their gates are mostly open, and they look for what the first write head would add, so
-    that what is seen is found where it was written before. A machine whose read heads walk behind
-    its write head reads what it has just written, and may take long to learn that there is more.
+    that what is seen is found where it was written before, and moving on, what came after it. A
+    machine whose read heads all walk behind its write head reads what it has just written, and may
+    take long to learn that there is more.
 
     Attributes:
       features: O, size of the output.
@@ -92,8 +93,9 @@ class NTMCell(nn.RNNCellBase):
       gate_bias: initial raw bias of the gates, g = sigmoid(.).
       sharpness_bias: initial raw bias of the sharpness, gamma = 1 + softplus(.).
       shift_bias: initial raw bias of moving one slot up, against each other shift.
-      content_reads: read heads start by content, not by their last place: with gates of 73 %
-        content in place of `gate_bias`, and keys that are what the first write head adds.
+      content_reads: so many read heads, the first, start by content, not by their last place: with
+        gates of 73 % content in place of `gate_bias`, and keys that are what the first write head
+        adds.
       output_from_reads: the output sees the new read vectors beside the controller's output.
       output_activation: applied to the output; None leaves logits.
       dtype: of the dense layers, such as bfloat16; memory and parameters are float32.
@@ -115,7 +117,7 @@ class NTMCell(nn.RNNCellBase):
     gate_bias: float = -3.0
     sharpness_bias: float = 1.0
     shift_bias: float = 2.0
-    content_reads: bool = False
+    content_reads: int = 0
     output_from_reads: bool = True
     output_activation: Callable[[jax.Array], jax.Array] | None = None
     dtype: Any = None
@@ -128,6 +130,11 @@ class NTMCell(nn.RNNCellBase):
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.max_shift < 0:
             raise ValueError(f"max_shift: expected at least 0, got {self.max_shift}")
+        if not 0 <= self.content_reads <= self.num_read_heads:
+            raise ValueError(
+                f"content_reads: expected 0 to {self.num_read_heads}, the number of read heads, "
+                f"got {self.content_reads}"
+            )
 
     @nn.compact
     def __call__(
@@ -168,10 +175,10 @@ class NTMCell(nn.RNNCellBase):
         def kernel_init(*args: Any) -> jax.Array:
             kernel = nn.linear.default_kernel_init(*args)
             kernel = jnp.where(heads.is_vector(*sizes), kernel, 0.0)
-            return heads.keys_as_added(kernel, *sizes) if self.content_reads else kernel
+            return heads.keys_as_added(kernel, *sizes, self.content_reads)
 
         biases = self.strength_bias, self.gate_bias, self.sharpness_bias, self.shift_bias
-        bias = heads.interface_bias(*sizes, *biases, _CONTENT_GATE if self.content_reads else None)
+        bias = heads.interface_bias(*sizes, *biases, [_CONTENT_GATE] * self.content_reads)
         raw = nn.Dense(
             heads.interface_size(*sizes),
             kernel_init=kernel_init,

@@ -38,9 +38,7 @@ _LATER = dict(
     ema_decay=0.0,
     restart_after=0,
 )
-_LATER_NTM = dict(
-    train_slots=(), segment=0, implementation="xla", head_noise=0.0, content_reads=False
-)
+_LATER_NTM = dict(train_slots=(), segment=0, implementation="xla", head_noise=0.0, content_reads=0)
 
 
 def validate(config: ConfigDict) -> None:
@@ -70,6 +68,11 @@ def validate(config: ConfigDict) -> None:
                 f"{name}: expected a multiple of log_every ({given['log_every']}), "
                 f"got {given[name]}"
             )
+    heads, by_content = (given.get(f"model.{of}", 0) for of in ("num_read_heads", "content_reads"))
+    if by_content > heads:
+        raise ConfigError(
+            f"model.content_reads: expected at most num_read_heads ({heads}), got {by_content}"
+        )
     if config.seed + config.num_seeds > 2**32:
         raise ConfigError(
             f"num_seeds: expected seeds up to 4294967295, got {config.num_seeds} from {config.seed}"

@@ -68,8 +68,8 @@ _MODELS = {
         gate_bias=-3.0,
         sharpness_bias=1.0,
         shift_bias=2.0,
-        # Read heads that start by looking for what they see; else by walking like the write head.
-        content_reads=False,
+        # So many read heads start by looking for what they see; others walk like the write head.
+        content_reads=0,
         # Of what moves the heads, in training, as a deviation: 1.0 makes a machine that is right at
         # the trained lengths by a narrow margin wrong there too, so that it learns on.
         head_noise=0.0,

@@ -5,6 +5,7 @@ A read head needs M + S + 3 numbers (key, strength, gate, sharpness, shift), a w
 (erase and add vectors).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -129,7 +130,7 @@ def interface_bias(
     gate: float = 0.0,
     sharpness: float = 0.0,
     shift: float = 0.0,
-    read_gate: float | None = None,
+    read_gates: Sequence[float] = (),
 ) -> np.ndarray:
     """Initial bias of the raw vector: what every head does before it has learned anything.
 
@@ -142,7 +143,7 @@ def interface_bias(
       gate: raw bias of g = sigmoid(.); negative follows the previous weighting.
       sharpness: raw bias of gamma = 1 + softplus(.).
       shift: raw bias of moving one slot up, against every other shift, in the softmax of s.
-      read_gate: that of the read heads' gates, if it is another.
+      read_gates: those of the first read heads' gates, if they are others.
 
     Returns:
       [interface_size(...)], float32.
@@ -154,10 +155,9 @@ def interface_bias(
     def head(gate: float) -> np.ndarray:
         return np.concatenate([np.zeros(slot_width), [strength, gate, sharpness], shifts])
 
-    readers = np.tile(head(gate if read_gate is None else read_gate), num_read_heads)
-    writers = np.tile(head(gate), num_write_heads)
+    gates = [*read_gates, *[gate] * (num_read_heads + num_write_heads - len(read_gates))]
     vectors = np.zeros(2 * num_write_heads * slot_width)
-    return np.concatenate([readers, writers, vectors]).astype(np.float32)
+    return np.concatenate([*map(head, gates), vectors]).astype(np.float32)
 
 
 def movement_noise(
@@ -201,9 +201,14 @@ def is_vector(
 
 
 def keys_as_added(
-    kernel: jax.Array, num_read_heads: int, num_write_heads: int, slot_width: int, max_shift: int
+    kernel: jax.Array,
+    num_read_heads: int,
+    num_write_heads: int,
+    slot_width: int,
+    max_shift: int,
+    count: int,
 ) -> jax.Array:
-    """The kernel of the raw vector, every read head's key being what the first write head adds.
+    """The kernel of the raw vector, some read heads' keys being what the first write head adds.
 
     Args:
       kernel: [features, interface_size(...)].
@@ -211,13 +216,14 @@ def keys_as_added(
       num_write_heads: W.
       slot_width: M.
       max_shift: the farthest a head moves in one step.
+      count: of the first read heads, at most R.
 
     Returns:
       The kernel, of the same shape.
     """
     sizes = num_read_heads, num_write_heads, slot_width, max_shift
     places = split_raw(jnp.arange(interface_size(*sizes)), *sizes)
-    return kernel.at[:, places.read.key].set(kernel[:, None, places.add[0]])
+    return kernel.at[:, places.read.key[:count]].set(kernel[:, None, places.add[0]])
 
 
 def _address_size(slot_width: int, max_shift: int) -> int:

@@ -86,6 +86,7 @@ _RULES: dict[str, Rule] = {
     "model.num_read_heads": _POSITIVE,
     "model.num_write_heads": _POSITIVE,
     "model.max_shift": _COUNT,
+    "model.content_reads": _COUNT,
     "model.head_noise": ("from 0 to 100", lambda value: 0 <= value <= 100),
     "model.segment": _COUNT,
     "model.memory_start": _one_of("marked", "constant", "random", "learned"),

@@ -230,18 +230,25 @@ def test_the_heads_start_by_keeping_their_place_as_the_docstring_says():
     assert 1.0 + reference.softplus(cell.sharpness_bias) > 2.0
 
 
-@pytest.mark.parametrize("heads", [(1, 1), (2, 3)])
-def test_read_heads_that_start_by_content_look_for_what_is_written_now(heads):
-    cell = _cell(num_read_heads=heads[0], num_write_heads=heads[1], content_reads=True)
+@pytest.mark.parametrize(("heads", "by_content"), [((1, 1), 1), ((2, 3), 2), ((3, 1), 1)])
+def test_read_heads_that_start_by_content_look_for_what_is_written_now(heads, by_content):
+    cell = _cell(num_read_heads=heads[0], num_write_heads=heads[1], content_reads=by_content)
     _, state, inputs = _started(cell, 4)
     params = jax.jit(cell.init)(jax.random.key(0), state, inputs)["params"]
     interface = _traced(cell)(params, state, inputs)[1]["trace"]["step"].interface
     for head in range(heads[0]):
-        np.testing.assert_allclose(interface.read.key[:, head], interface.add[:, 0], rtol=1e-5)
+        alike = np.allclose(interface.read.key[:, head], interface.add[:, 0], rtol=1e-5)
+        assert alike == (head < by_content)
     assert np.abs(interface.add[0] - interface.add[1]).max() > 0.01  # another input, another key
-    assert (interface.read.gate > 0.5).all()
+    assert (interface.read.gate[:, :by_content] > 0.5).all()
     gate = reference.sigmoid(np.float64(cell.gate_bias))
-    np.testing.assert_allclose(interface.write.gate, np.full_like(interface.write.gate, gate), 1e-5)
+    for others in (interface.read.gate[:, by_content:], interface.write.gate):
+        np.testing.assert_allclose(others, np.full_like(others, gate), 1e-5)
+
+
+def test_no_more_read_heads_start_by_content_than_there_are():
+    with pytest.raises(ValueError, match="content_reads: expected 0 to 2, .*, got 3"):
+        _cell(num_read_heads=2, content_reads=3)
 
 
 @pytest.mark.parametrize(

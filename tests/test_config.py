@@ -32,6 +32,7 @@ def settings(**overrides):
         ("model.train_slots", (24, 0), "model.train_slots: expected whole numbers greater than 0"),
         ("model.max_shift", -1, "model.max_shift: expected at least 0"),
         ("model.hidden_sizes", (0,), "model.hidden_sizes: expected whole numbers"),
+        ("model.content_reads", 2, "model.content_reads: expected at most num_read_heads (1), got"),
         ("model.memory_start", "zero", "model.memory_start: expected one of"),
         ("model.dtype", "float16", "model.dtype: expected one of"),
         ("curriculum", "naive", "curriculum: expected one of ('none', 'uniform', 'growing')"),

@@ -37,7 +37,7 @@ class Ngrams(Task):
 
     axes: ClassVar = {"length": (200,)}
     one_size: ClassVar = True
-    limits: ClassVar = Limits(trained=1.5, beyond=1.5)
+    limits: ClassVar = Limits(trained=1.5, beyond=1.5, collapsed=10.0)
     judged_by: ClassVar = "excess_bits_per_sequence"
 
     context_length: int = 5

@@ -17,6 +17,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from ntm_jax.success import Limits
 from ntm_jax.tasks.base import WHOLE, Batch, Size, Span, Task
 
 __all__ = ["PrioritySort"]
@@ -36,6 +37,7 @@ class PrioritySort(Task):
     """
 
     axes: ClassVar = {"count": (20,)}
+    limits: ClassVar = Limits(trained=1.28, beyond=1.28, collapsed=12.8)  # 1 % of the bits, 10 %
     one_size: ClassVar = True
 
     num_vectors: int = 20
