@@ -33,8 +33,19 @@ def run_folder(kept: str | None) -> Iterator[Path]:
 
 
 def load_config(name: str) -> ConfigDict:
-    """What a file under configs/ makes, by its name without the ending."""
-    return importlib.import_module(f"configs.{name}").get_config()
+    """What a file under configs/ makes, by its name without the ending, or one of a file of many.
+
+    `config_file` says which file that is.
+    """
+    file, _, experiment = config_file(name).partition(":")
+    words = [experiment] if experiment else []
+    return importlib.import_module(f"configs.{Path(file).stem}").get_config(*words)
+
+
+def config_file(name: str) -> str:
+    """What --config gets for a task and a model, from the root."""
+    many = name.rpartition("_")[2] in ("gru", "transformer")
+    return f"configs/second_opinion.py:{name}" if many else f"configs/{name}.py"
 
 
 def train(config: str, overrides: dict[str, Any], workdir: Path) -> str:

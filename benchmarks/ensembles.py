@@ -28,7 +28,8 @@ _RUNS = flags.DEFINE_string("runs", None, "Folder to keep the run in; not kept i
 def main(argv: list[str]) -> None:
     """Trains, evaluates, and writes it down."""
     del argv
-    name = Path(_CONFIG.value).stem
+    file, _, experiment = _CONFIG.value.partition(":")
+    name = experiment or Path(file).stem
     config = commands.load_config(name)
     overrides = {
         "num_seeds": _SEEDS.value,

@@ -10,9 +10,18 @@ from ntm_jax import success
 from ntm_jax.tasks import TASKS
 from ntm_jax.tasks.base import Size
 
-__all__ = ["Member", "members", "read", "sequences", "spread"]
+__all__ = ["MODELS", "Member", "members", "read", "sequences", "spread"]
 
 Row = Mapping[str, Any]
+
+# The models that a task was tried with, by the ends of their configs' names.
+MODELS = {
+    "ntm": "NTM, feed-forward controller",
+    "ntm_lstm": "NTM, LSTM controller",
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "transformer": "Transformer",
+}
 
 
 class Member(NamedTuple):

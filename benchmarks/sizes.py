@@ -22,7 +22,9 @@ class Enlarged(NamedTuple):
 # Of each task, further numbers of its axes.
 FURTHER: dict[str, dict[str, tuple[int, ...]]] = {
     "copy": {"length": (30, 50)},
+    "repeat_copy": {"length": (5, 15), "repeats": (5, 15)},
     "associative_recall": {"items": (3, 4, 5, 8, 10, 15)},
+    "priority_sort": {"count": (10, 15, 25, 30)},
 }
 ENLARGED: dict[str, tuple[Enlarged, ...]] = {
     "copy": (Enlarged({"length": (300,)}, 512, 64), Enlarged({"length": (1000,)}, 2048, 32))

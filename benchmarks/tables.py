@@ -9,14 +9,16 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
 import functools
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks import task_tables
 from benchmarks.commands import ROOT
 from benchmarks.growth import report as growth
-from benchmarks.members import members, read, spread
+from benchmarks.members import MODELS, members, read, spread
 from benchmarks.speed import report as speeds
+from ntm_jax.tasks import TASKS
+from ntm_jax.tasks.base import Size
 from studies.copy_start import settings as copy_start
 
 _DOCUMENTS = (
@@ -34,6 +36,10 @@ _COPY = (
     "copy_lstm",
     "copy_lstm_keras",
 )
+_OTHERS = [task for task in TASKS if task != "copy"]
+_ITEMS = [(items,) for items in (2, 3, 4, 5, 6, 8, 10, 12, 15, 20)]
+_COUNTS = [(count,) for count in (10, 15, 20, 25, 30)]
+_REPEATS = [(10, 10), (10, 15), (10, 20), (15, 10), (20, 10), (20, 20)]
 
 
 def seconds() -> str:
@@ -130,6 +136,14 @@ def _of(name: str, table: Callable[[dict[str, Any]], str]) -> Callable[[], str]:
     return make
 
 
+def _models(task: str) -> list[str]:
+    return [f"{task}_{model}" for model in MODELS]
+
+
+def _by_size(task: str, sizes: Sequence[Size], key: str, form: str = "{:.3g}") -> Callable[[], str]:
+    return functools.partial(task_tables.by_size, _models(task), sizes, key, form)
+
+
 _TABLES = {
     "ensemble_cost": ensemble_cost,
     "fused": fused,
@@ -140,6 +154,22 @@ _TABLES = {
         [((300,), 512), ((1000,), 2048)],
     ),
     "learning": functools.partial(task_tables.learning, _COPY),
+    **{
+        f"{task}_learning": functools.partial(task_tables.learning, _models(task))
+        for task in _OTHERS
+    },
+    "associative_recall_costs": _by_size("associative_recall", _ITEMS, "bits_per_sequence"),
+    "associative_recall_errors": _by_size("associative_recall", _ITEMS, "bit_errors_per_sequence"),
+    "ngrams_costs": _by_size("ngrams", [(200,)], "bits_per_sequence", "{:.1f}"),
+    "ngrams_excess": _by_size("ngrams", [(200,)], "excess_bits_per_sequence", "{:.2f}"),
+    "priority_sort_costs": _by_size("priority_sort", _COUNTS, "bits_per_sequence"),
+    "priority_sort_errors": _by_size("priority_sort", _COUNTS, "bit_errors_per_sequence"),
+    "repeat_copy_errors": _by_size("repeat_copy", _REPEATS, "bit_errors_per_sequence"),
+    "repeat_copy_perfect": _by_size("repeat_copy", _REPEATS, "perfect_sequences", "{:.0%}"),
+    "tasks": functools.partial(
+        task_tables.trained,
+        [f"{task}_{model}" for task in _OTHERS for model in ("ntm", "ntm_lstm")],
+    ),
     "seconds": seconds,
     "seeds": functools.partial(task_tables.seeds, _COPY, ((300,), 512)),
     "growth_conditions": _of("growth", growth.conditions),

@@ -3,11 +3,13 @@
 import statistics
 from collections.abc import Sequence
 
+from benchmarks.commands import config_file
 from benchmarks.members import Member, members, read, sequences, spread
 from ntm_jax import success
+from ntm_jax.tasks import TASKS
 from ntm_jax.tasks.base import Size
 
-__all__ = ["errors", "learning", "seeds"]
+__all__ = ["by_size", "errors", "learning", "seeds", "trained"]
 
 
 def seeds(names: Sequence[str], far: tuple[Size, int]) -> str:
@@ -77,6 +79,53 @@ def learning(names: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def trained(names: Sequence[str]) -> str:
+    """A row for each config: how many seeds learned, how soon, and what they pay for it."""
+    lines = _head(
+        "config",
+        "parameters",
+        "learned",
+        "sequences until learned",
+        "bits a sequence at the largest trained size",
+        "least there can be",
+    )
+    for name, some in _measured(names):
+        size = TASKS[some[0].task]().trained_size
+        rows = [one.results[size] for one in some]
+        bits = [row["bits_per_sequence"] for row in rows]
+        # On the same sequences for all.
+        optimum = bits[0] - rows[0]["excess_bits_per_sequence"]
+        learned = sum(one.summary["learned_at_step"] is not None for one in some)
+        lines.append(
+            _line(
+                _link(name),
+                f"{some[0].summary['num_params']:,}",
+                f"{learned} of {len(some)}",
+                sequences(some, "learned_at_step"),
+                spread(bits, "{:.1f}" if optimum else "{:.2g}"),
+                f"{optimum:.1f}" if optimum else 0,
+            )
+        )
+    return "\n".join(lines)
+
+
+def by_size(names: Sequence[str], sizes: Sequence[Size], key: str, form: str = "{:.3g}") -> str:
+    """A row for each config: a number at every size, the median over seeds.
+
+    Args:
+      names: of configs; those without results are left out.
+      sizes: a column each.
+      key: of the number, in the file of an evaluation.
+      form: that it is written in.
+    """
+    lines = _head("config", "seeds", *map(_number, sizes))
+    for name, some in _measured(names):
+        of_size = ([one.results[size][key] for one in some] for size in sizes)
+        numbers = (form.format(statistics.median(values)) for values in of_size)
+        lines.append(_line(_link(name), len(some), *numbers))
+    return "\n".join(lines)
+
+
 def errors(
     names: Sequence[str], sizes: Sequence[Size], far: Sequence[tuple[Size, int]] = ()
 ) -> str:
@@ -114,7 +163,7 @@ def _number(size: Size) -> str:
 
 
 def _link(name: str) -> str:
-    return f"[{name}](configs/{name}.py)"
+    return f"[{name}]({config_file(name).partition(':')[0]})"
 
 
 def _head(*names: str) -> list[str]:

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import pytest
 from process import ROOT, command
 
-from configs import paper
-from ntm_jax import build, config
+from configs import paper, second_opinion
+from ntm_jax import build, config, models
 
-FILES = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem != "paper")
+MANY = ("paper", "second_opinion")  # files of many experiments
+FILES = sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem not in MANY)
 
 
 def named(name):
@@ -52,8 +53,21 @@ def test_a_printed_experiment_is_valid_and_has_the_printed_heads(task, model):
         assert outputs == row.num_heads * (26 + 66)
 
 
-def test_an_experiment_that_there_is_not_is_one_line_that_names_those_there_are(tmp_path):
-    done = command(tmp_path, "train.py", f"--config={ROOT / 'configs/paper.py'}:sort")
+@pytest.mark.parametrize("task", second_opinion.SIZES)
+@pytest.mark.parametrize("model", ["gru", "transformer"])
+def test_a_second_opinion_is_as_large_as_the_lstm_and_trained_as_it_is(task, model):
+    settings, lstm = second_opinion.get_config(f"{task}_{model}"), named(f"{task}_lstm")
+    assert settings.model.name == model
+    assert 0.7 < models.num_params(shapes(settings)) / models.num_params(shapes(lstm)) < 1.1
+    settings, lstm = config.flat(settings), config.flat(lstm)
+    for name, value in lstm.items():
+        assert name.startswith("model.") or settings[name] == value
+
+
+@pytest.mark.parametrize("file", MANY)
+def test_an_experiment_that_there_is_not_is_one_line_that_names_those_there_are(file, tmp_path):
+    done = command(tmp_path, "train.py", f"--config={ROOT / 'configs' / file}.py:sort")
     assert done.returncode == 1
-    assert "expected one of copy_ntm, repeat_copy_ntm, " in done.stderr
+    assert "expected one of copy_" in done.stderr
+    assert " priority_sort_" in done.stderr
     assert done.stderr.count("\n") == 1

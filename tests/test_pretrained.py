@@ -1,3 +1,4 @@
+import itertools
 import json
 import shutil
 
@@ -6,32 +7,44 @@ import numpy as np
 import pytest
 
 import ntm_jax
+from benchmarks import sizes
 from ntm_jax import config as configs
 from ntm_jax import evaluation, models, pretrained
+from ntm_jax.tasks import TASKS
 from ntm_jax.trained import load_pretrained
 
 
 @pytest.mark.parametrize("name", pretrained.names())
-def test_a_machine_that_ships_copies(name):
+def test_a_machine_that_ships_is_solved(name):
     trained = load_pretrained(name)
     results = evaluation.evaluate(
-        trained.model, trained.params, trained.task, [10, 20, 120], num_sequences=64, seed=123
+        trained.model,
+        trained.params,
+        trained.task,
+        configs.eval_sizes(trained.config),
+        num_sequences=64,
+        seed=123,
     )
     assert trained.solved(results)
 
 
 @pytest.mark.parametrize("name", pretrained.names())
 def test_its_card_tells_what_it_is(name):
-    card, params = pretrained.read(name).card, pretrained.read(name).params
+    config, params, card, _ = pretrained.read(name)
     assert card["training"]["num_params"] == models.num_params(params)
     assert card["training"]["solved_at_step"] == card["training"]["step"]
     assert card["training"]["seed"] == card["config"]["seed"]
     assert {"jax", "flax"} <= card["training"]["versions"].keys()
-    assert card["command"].startswith("python train.py --config=configs/copy_ntm")
-    assert [(one["length"], one["slots"]) for one in card["measured"]] == [
-        *((length, 128) for length in (10, 20, 40, 80, 120)),
-        (300, 512),
-        (1000, 2048),
+    assert card["command"].startswith(f"python train.py --config=configs/{name}.py --config.seed=")
+    axes = TASKS[config.task.name].axes
+    enlarged = [
+        (*of_axis, far.slots)
+        for far in sizes.ENLARGED.get(config.task.name, ())
+        for of_axis in itertools.product(*far.numbers.values())
+    ]
+    assert [(*(one[axis] for axis in axes), one["slots"]) for one in card["measured"]] == [
+        *((*size, config.model.num_slots) for size in configs.eval_sizes(config)),
+        *enlarged,
     ]
 
 
