@@ -14,9 +14,9 @@ def get_config() -> ConfigDict:
     """The LSTM of table 3, on priority sort (section 4.5)."""
     config = default("priority_sort", "skip_lstm")
     config.model.hidden_size = 128
-    config.num_steps = 2500
+    config.num_steps = 6000
     config.batch_size = 16
     config.learning_rate = 1e-3
-    config.learning_rate_half_life = 1000
+    config.learning_rate_half_life = 2000
     config.adam_b2 = 0.999  # the usual one
     return config
