@@ -68,7 +68,10 @@ def members(name: str) -> list[Member]:
         _member(
             shared | summary,
             ensemble["evaluation"]["members"][index],
-            [{"slots": far["slots"], **far["members"][index]} for far in ensemble["enlarged"]],
+            [
+                {"slots": far["slots"], **far["members"][index]}
+                for far in ensemble.get("enlarged", ())
+            ],
         )
         for index, summary in enumerate(ensemble["summary"]["members"])
     ]

@@ -2,7 +2,9 @@
 
 python train.py --config=configs/associative_recall_lstm.py
 
-Not run to its end yet: it claims nothing.
+Three seeds, 40,000 sequences each on one core of a 2-core CPU machine: none has learned
+lists of 2 to 6 items. How far they got stands in RESULTS.md and in
+benchmarks/results/ensembles/associative_recall_lstm.json.
 """
 
 from ml_collections import ConfigDict
