@@ -32,12 +32,9 @@ def run_folder(kept: str | None) -> Iterator[Path]:
         yield Path(kept or scratch).absolute()
 
 
-def load_config(name: str) -> ConfigDict:
-    """What a file under configs/ makes, by its name without the ending, or one of a file of many.
-
-    `config_file` says which file that is.
-    """
-    file, _, experiment = config_file(name).partition(":")
+def load_config(config: str) -> ConfigDict:
+    """What a file under configs/ makes, given what --config gets."""
+    file, _, experiment = config.partition(":")
     words = [experiment] if experiment else []
     return importlib.import_module(f"configs.{Path(file).stem}").get_config(*words)
 

@@ -114,8 +114,9 @@ def reach(task: str, what: Reach) -> Figure | None:
             if all(size[names.index(name)] == number for name, number in held.items())
         ]
         for label, some in measured:
-            of_size = [sorted(one.results[size][what.key] for one in some) for size in fits]
-            low, median, high = zip(*map(_quartiles, of_size), strict=True)
+            of_size = ([one.results[size][what.key] for one in some] for size in fits)
+            quartiles = (statistics.quantiles(values, method="inclusive") for values in of_size)
+            low, median, high = map(list, zip(*quartiles, strict=True))
             grown = [size[index] for size in fits]
             _band(axes, grown, median, low, high, f"{label} ({len(some)} seeds)")
         axes.axvspan(0, trained[index], color="0.93", zorder=0)
@@ -130,11 +131,6 @@ def reach(task: str, what: Reach) -> Figure | None:
 def _band(axes: Axes, x: list, median: list, low: list, high: list, label: str) -> None:
     (line,) = axes.plot(x, median, label=label)
     axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-
-
-def _quartiles(values: list[float]) -> tuple[float, float, float]:
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, median, high
 
 
 def _optimum(name: str) -> float:

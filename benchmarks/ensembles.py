@@ -30,7 +30,7 @@ def main(argv: list[str]) -> None:
     del argv
     file, _, experiment = _CONFIG.value.partition(":")
     name = experiment or Path(file).stem
-    config = commands.load_config(name)
+    config = commands.load_config(_CONFIG.value)
     overrides = {
         "num_seeds": _SEEDS.value,
         "updates_after_solved": _AFTER.value,

@@ -150,7 +150,7 @@ class _Compiler:
 
 def _model(name: str, overrides: dict[str, int]) -> tuple[models.NTM, Any, Any]:
     """The model of a config, and the shapes of its parameters and inputs."""
-    config = commands.load_config(name)
+    config = commands.load_config(commands.config_file(name))
     config.model.update(overrides)
     model, task = build.make_model(config), build.make_task(config)
     inputs = jax.ShapeDtypeStruct((_BATCH, _STEPS, task.input_features), jnp.float32)

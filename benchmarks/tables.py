@@ -39,7 +39,6 @@ _COPY = (
 _OTHERS = [task for task in TASKS if task != "copy"]
 _ITEMS = [(items,) for items in (2, 3, 4, 5, 6, 8, 10, 12, 15, 20)]
 _COUNTS = [(count,) for count in (10, 15, 20, 25, 30)]
-_REPEATS = [(10, 10), (10, 15), (10, 20), (15, 10), (20, 10), (20, 20)]
 
 
 def seconds() -> str:
@@ -160,12 +159,9 @@ _TABLES = {
     },
     "associative_recall_costs": _by_size("associative_recall", _ITEMS, "bits_per_sequence"),
     "associative_recall_errors": _by_size("associative_recall", _ITEMS, "bit_errors_per_sequence"),
-    "ngrams_costs": _by_size("ngrams", [(200,)], "bits_per_sequence", "{:.1f}"),
     "ngrams_excess": _by_size("ngrams", [(200,)], "excess_bits_per_sequence", "{:.2f}"),
     "priority_sort_costs": _by_size("priority_sort", _COUNTS, "bits_per_sequence"),
     "priority_sort_errors": _by_size("priority_sort", _COUNTS, "bit_errors_per_sequence"),
-    "repeat_copy_errors": _by_size("repeat_copy", _REPEATS, "bit_errors_per_sequence"),
-    "repeat_copy_perfect": _by_size("repeat_copy", _REPEATS, "perfect_sequences", "{:.0%}"),
     "tasks": functools.partial(
         task_tables.trained,
         [f"{task}_{model}" for task in _OTHERS for model in ("ntm", "ntm_lstm")],

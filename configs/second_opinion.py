@@ -15,14 +15,7 @@ from ml_collections import ConfigDict
 
 from ntm_jax.config import default
 
-# Cells of each of the GRU's three layers, and the width of the Transformer's four.
-SIZES = {
-    "copy": (256, 160),
-    "repeat_copy": (512, 320),
-    "associative_recall": (256, 160),
-    "ngrams": (128, 80),
-    "priority_sort": (128, 80),
-}
+TASKS = ("copy", "repeat_copy", "associative_recall", "ngrams", "priority_sort")
 
 
 def get_config(experiment: str = "copy_gru") -> ConfigDict:
@@ -34,15 +27,15 @@ def get_config(experiment: str = "copy_gru") -> ConfigDict:
     Raises:
       LookupError: no such experiment.
     """
-    names = [f"{task}_{model}" for task in SIZES for model in ("gru", "transformer")]
+    names = [f"{task}_{model}" for task in TASKS for model in ("gru", "transformer")]
     if experiment not in names:
         raise LookupError(f"expected one of {', '.join(names)} after the colon, got {experiment!r}")
     task, _, model = experiment.rpartition("_")
     config = importlib.import_module(f"configs.{task}_lstm").get_config()
-    hidden_size, width = SIZES[task]
+    hidden_size = config.model.hidden_size
     config.model = default(task, model).model
     if model == "gru":
         config.model.hidden_size = hidden_size
-    else:
-        config.model.width = width
+    else:  # four layers of this width are about as large
+        config.model.width = 5 * hidden_size // 8
     return config

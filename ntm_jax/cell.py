@@ -175,6 +175,8 @@ class NTMCell(nn.RNNCellBase):
         def kernel_init(*args: Any) -> jax.Array:
             kernel = nn.linear.default_kernel_init(*args)
             kernel = jnp.where(heads.is_vector(*sizes), kernel, 0.0)
+            if not self.content_reads:
+                return kernel
             return heads.keys_as_added(kernel, *sizes, self.content_reads)
 
         biases = self.strength_bias, self.gate_bias, self.sharpness_bias, self.shift_bias

@@ -237,7 +237,7 @@ def test_read_heads_that_start_by_content_look_for_what_is_written_now(heads, by
     params = jax.jit(cell.init)(jax.random.key(0), state, inputs)["params"]
     interface = _traced(cell)(params, state, inputs)[1]["trace"]["step"].interface
     for head in range(heads[0]):
-        alike = np.allclose(interface.read.key[:, head], interface.add[:, 0], rtol=1e-5)
+        alike = np.allclose(interface.read.key[:, head], interface.add[:, 0], rtol=1e-5, atol=0.0)
         assert alike == (head < by_content)
     assert np.abs(interface.add[0] - interface.add[1]).max() > 0.01  # another input, another key
     assert (interface.read.gate[:, :by_content] > 0.5).all()

@@ -110,7 +110,7 @@ def table(controller: str, settings: list[Setting]) -> str:
 
 def _changes(controller: str, setting: Setting) -> list[tuple[str, Any]]:
     """What a setting has that the controller's config has not."""
-    config = flat(commands.load_config(CONFIGS[controller]))
+    config = flat(commands.load_config(commands.config_file(CONFIGS[controller])))
     return [(key, value) for key, value in setting.items() if config[key] != value]
 
 
