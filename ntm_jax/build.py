@@ -13,7 +13,7 @@ from ntm_jax.cell import NTMCell, marked_memory, one_hot_weights, uniform_weight
 from ntm_jax.config import ConfigError, eval_name, eval_sizes
 from ntm_jax.starts import Initializer
 from ntm_jax.tasks import TASKS
-from ntm_jax.tasks.base import Curriculum, Task, describe, uniform
+from ntm_jax.tasks.base import UNIFORM, Curriculum, Task, describe
 
 __all__ = ["make_curriculum", "make_model", "make_optimizer", "make_task", "make_trained_models"]
 
@@ -109,9 +109,11 @@ def make_curriculum(config: ConfigDict) -> Curriculum:
             f"size, got {config.curriculum!r}"
         )
     return {
-        "none": lambda step: (1.0, 1.0),
-        "uniform": uniform,
-        "growing": lambda step: (0.0, jnp.minimum(step / config.curriculum_updates, 1.0)),
+        "none": Curriculum(least=1.0),
+        "uniform": UNIFORM,
+        "growing": Curriculum(
+            first=0.0, growth=1 / config.curriculum_updates, small_error=config.curriculum_error
+        ),
     }[config.curriculum]
 
 

@@ -35,6 +35,7 @@ _LATER = dict(
     clip_value=0.0,
     curriculum="uniform",
     curriculum_updates=5000,
+    curriculum_error=0.05,
     ema_decay=0.0,
     restart_after=0,
 )

@@ -134,9 +134,10 @@ def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
             updates_after_solved=0,  # then it trains for so many more, and stops
             # Sizes that training draws from: "uniform", all of the task's from the start; "none",
             # the largest alone; "growing", those up to one that grows from the smallest to the
-            # largest in so many updates.
+            # largest by so many updates whose error is small: below so many bits a scored bit.
             curriculum="uniform",
-            curriculum_updates=5000,
+            curriculum_updates=2000,
+            curriculum_error=0.05,
             # Updates after which a machine that never was right at the trained sizes begins anew,
             # from other parameters; 0 leaves it as it is.
             restart_after=0,

@@ -75,6 +75,9 @@ class Journal:
           skipped: updates that each member has skipped in all.
         """
         fine = measured.skipped_in_a_row == 0
+        untold = {"skipped_in_a_row"}
+        if self._config.curriculum != "growing":
+            untold.add("grown")
         means = {
             name: packed(
                 [
@@ -83,7 +86,7 @@ class Journal:
                 ]
             )
             for name, values in measured._asdict().items()
-            if name != "skipped_in_a_row"
+            if name not in untold
         }
         self._record("training", step, {**means, "skipped": packed(skipped)})
         self._progress.advance(step)

@@ -73,6 +73,7 @@ _RULES: dict[str, Rule] = {
     "restart_after": _COUNT,
     "curriculum": _one_of(*CURRICULA),
     "curriculum_updates": _POSITIVE,
+    "curriculum_error": _POSITIVE,
     "model.controller": _one_of("feed_forward", "lstm", "gru"),
     "model.hidden_sizes": _SIZES,
     "model.hidden_size": _POSITIVE,

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from ntm_jax import losses, parallel, weight_gradients
-from ntm_jax.tasks.base import Batch, Curriculum, Task, uniform
+from ntm_jax.tasks.base import UNIFORM, Batch, Curriculum, Task
 
 __all__ = ["Measured", "TrainState", "Updates"]
 
@@ -28,12 +28,14 @@ class TrainState(NamedTuple):
       average: of the parameters over the last updates: the machine that is evaluated and kept.
       optimizer_state: of the optimizer, with the counts of skipped updates around it.
       step: updates behind it.
+      grown: the share of the task's sizes that the curriculum has come to, in [0, 1].
     """
 
     params: Any
     average: Any
     optimizer_state: Any
     step: jax.Array
+    grown: jax.Array
 
 
 class Measured(NamedTuple):
@@ -44,12 +46,14 @@ class Measured(NamedTuple):
       bits_per_sequence: cross-entropy of a sequence's scored bits, in bits.
       grad_norm: global norm of the gradient before clipping.
       skipped_in_a_row: updates left out for a value that is not finite, up to this one.
+      grown: the share of the sizes that it drew from.
     """
 
     loss: jax.Array
     bits_per_sequence: jax.Array
     grad_norm: jax.Array
     skipped_in_a_row: jax.Array
+    grown: jax.Array
 
 
 class Updates:
@@ -64,7 +68,7 @@ class Updates:
       seeds: one for each of E members, of its parameters and of all its samples.
       ema_decay: in [0, 1), of the exponential moving average of the parameters; with 0 the average
         is the parameters themselves.
-      curriculum: from the updates behind a member to the sizes that the next one draws from.
+      curriculum: which sizes an update draws from.
     """
 
     def __init__(
@@ -75,7 +79,7 @@ class Updates:
         batch_size: int,
         seeds: Sequence[int],
         ema_decay: float = 0.0,
-        curriculum: Curriculum = uniform,
+        curriculum: Curriculum = UNIFORM,
     ) -> None:
         self._models, self.task, self._batch_size = tuple(models), task, batch_size
         self._ema_decay = ema_decay
@@ -118,18 +122,21 @@ class Updates:
         """One member before its first update."""
         inputs = jnp.zeros((1, 1, self.task.input_features))
         params = self._models[0].init(jax.random.fold_in(key, 0), inputs)["params"]
-        return TrainState(params, params, self._optimizer.init(params), jnp.zeros((), jnp.int32))
+        optimizer_state, step = self._optimizer.init(params), jnp.zeros((), jnp.int32)
+        return TrainState(
+            params, params, optimizer_state, step, jnp.float32(self._curriculum.first)
+        )
 
     def to_checkpoint(self, state: TrainState) -> tuple[Any, Any]:
         """The parameters of the machine, and all else that going on takes."""
-        others = (state.optimizer_state, state.step)
+        others = (state.optimizer_state, state.step, state.grown)
         # Without averaging the latest parameters are the machine's, and stored once.
         return state.average, (*others, state.params) if self._ema_decay else others
 
     def from_checkpoint(self, params: Any, others: Any) -> TrainState:
         """The state that `to_checkpoint` took apart."""
-        optimizer_state, step, *latest = others
-        return TrainState(latest[0] if latest else params, params, optimizer_state, step)
+        optimizer_state, step, grown, *latest = others
+        return TrainState(latest[0] if latest else params, params, optimizer_state, step, grown)
 
     def compile(self, state: TrainState, num_updates: int) -> None:
         """Compiles `run` for this number of updates, unless that is done."""
@@ -173,7 +180,7 @@ class Updates:
         """One update of one member, by the model whose turn it is."""
         key = jax.random.fold_in(jax.random.wrap_key_data(key), state.step + 1)
         sample_key, dropout_key = jax.random.split(key)
-        span = self._curriculum(state.step)
+        span = self._curriculum.least, state.grown
         batch = self.devices.shard_batch(self.task.sample(sample_key, self._batch_size, span))
         # Of all that an update is, the models alone differ: the rest is compiled once.
         of_models = [functools.partial(self._gradient, model) for model in self._models]
@@ -185,8 +192,16 @@ class Updates:
         )
         params = optax.apply_updates(state.params, change)
         average = optax.incremental_update(params, state.average, self._newest(state.step))
-        measured = Measured(loss, bits, optax.tree.norm(gradient), optimizer_state.notfinite_count)
-        after = TrainState(params, average, optimizer_state, state.step + 1)
+        measured = Measured(
+            loss,
+            bits,
+            optax.tree.norm(gradient),
+            optimizer_state.notfinite_count,
+            state.grown,
+        )
+        after = TrainState(
+            params, average, optimizer_state, state.step + 1, self._grown(state, loss)
+        )
         return jax.tree.map(lambda new, old: jnp.where(going_on, new, old), after, state), measured
 
     def _gradient(
@@ -208,6 +223,11 @@ class Updates:
 
         (loss, bits), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
         return loss, bits, gradient
+
+    def _grown(self, state: TrainState, loss: jax.Array) -> jax.Array:
+        """The share of the sizes after an update of this loss, in nats."""
+        small = loss / jnp.log(2.0) < self._curriculum.small_error
+        return jnp.minimum(state.grown + jnp.where(small, self._curriculum.growth, 0.0), 1.0)
 
     def _newest(self, step: jax.Array) -> jax.Array:
         """Weight of the newest parameters in the average: the weights of all sum to one."""

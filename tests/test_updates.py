@@ -67,7 +67,7 @@ def test_without_a_decay_the_average_is_the_latest_and_stored_once():
     state, _ = updates.run(updates.init(), 3)
     assert same(state.average, state.params)
     params, others = updates.to_checkpoint(state)
-    assert len(others) == 2
+    assert len(others) == 3
     assert same(updates.from_checkpoint(params, others), state)
 
 
@@ -91,16 +91,39 @@ def test_the_program_of_one_seed_serves_another():
 
 
 def test_a_curriculum_says_what_an_update_sees():
-    def after(num_updates, curriculum, **task):
+    def after(num_updates, curriculum, error=0.05, **task):
         config = tiny_config("dense")
-        config.curriculum, config.curriculum_updates = curriculum, 2
+        config.curriculum, config.curriculum_updates, config.curriculum_error = curriculum, 2, error
         config.task.update(task)
         updates = make(config)
-        return updates.run(updates.init(), num_updates)
+        state, measured = updates.run(updates.init(), num_updates)
+        return state.params, measured._replace(grown=None)
 
     assert same(after(2, "none"), after(2, "uniform", min_length=3))
     assert not same(after(2, "none"), after(2, "uniform"))
     assert not same(after(2, "growing"), after(2, "uniform"))
+    assert not same(after(2, "growing", error=100.0), after(2, "growing"))
+
+
+def test_sizes_grow_by_each_update_of_small_error_up_to_the_largest():
+    def grown(error):
+        config = tiny_config("dense")
+        config.curriculum, config.curriculum_updates = "growing", 4
+        config.curriculum_error = error
+        updates = make(config)
+        state, measured = updates.run(updates.init(), 6)
+        return measured, state
+
+    always, state = grown(100.0)
+    np.testing.assert_allclose(always.grown[:, 0], [0, 0.25, 0.5, 0.75, 1, 1])
+    assert state.grown.tolist() == [1.0]
+    never, state = grown(1e-6)
+    assert state.grown.tolist() == [0.0]
+    bits = np.asarray(never.loss)[:5, 0] / np.log(2)
+    between = float(bits[[bits.argmin(), bits.argmax()]].mean())
+    first = int(np.argmax(bits < between))
+    sometimes, _ = grown(between)
+    np.testing.assert_allclose(sometimes.grown[: first + 2, 0], [0] * (first + 1) + [0.25])
 
 
 def test_training_lowers_the_loss():

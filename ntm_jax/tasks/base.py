@@ -1,6 +1,6 @@
 """What every task is: a source of examples, of which an evaluation can choose the size."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from ntm_jax.success import Limits
 
 __all__ = [
+    "UNIFORM",
     "WHOLE",
     "Batch",
     "Curriculum",
@@ -19,7 +20,6 @@ __all__ = [
     "draw",
     "label",
     "size_of",
-    "uniform",
 ]
 
 Size = tuple[int, ...]
@@ -28,14 +28,27 @@ Size = tuple[int, ...]
 # another: (0, 1) is all of them, (1, 1) the largest alone.
 Span = tuple[float | jax.Array, float | jax.Array]
 WHOLE: Span = (0.0, 1.0)
-# From the updates behind a machine to the sizes that the next one draws from.
-Curriculum = Callable[[jax.Array], Span]
 
 
-def uniform(step: jax.Array) -> Span:
-    """The `Curriculum` of all sizes from the start."""
-    del step
-    return WHOLE
+class Curriculum(NamedTuple):
+    """Which sizes an update draws from: a span that grows with each update whose error is small.
+
+    The defaults are all sizes from the start.
+
+    Attributes:
+      least: the share at which the span begins.
+      first: the share at which it ends before the first update.
+      growth: added to the latter with each update of small error, until it is 1.
+      small_error: the cross-entropy below which an error is small, in bits per weighted bit.
+    """
+
+    least: float = 0.0
+    first: float = 1.0
+    growth: float = 0.0
+    small_error: float = 0.0
+
+
+UNIFORM = Curriculum()
 
 
 class Batch(NamedTuple):
