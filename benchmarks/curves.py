@@ -55,6 +55,7 @@ _PICTURES = {
     "ngrams": Picture("Dynamic 6-grams, 200 bits", 25),
     "priority_sort": Picture("Priority sort, the 16 highest of 20"),
 }
+_COLORS = {label: f"C{index}" for index, label in enumerate(MODELS.values())}
 _REACHES = {
     "repeat_copy": Reach(
         "perfect_sequences", "sequences without a wrong bit", ({"length": 10}, {"repeats": 10})
@@ -78,7 +79,7 @@ def curves(task: str, picture: Picture) -> Figure | None:
             [point[key] for point in curve]
             for key in ("median", "lower_quartile", "upper_quartile")
         )
-        _band(axes, thousands, median, low, high, f"{label} ({seeds} seeds)")
+        _band(axes, thousands, median, low, high, label, seeds)
     if not axes.lines:
         return None
     lowest = _optimum(task)
@@ -118,7 +119,7 @@ def reach(task: str, what: Reach) -> Figure | None:
             quartiles = (statistics.quantiles(values, method="inclusive") for values in of_size)
             low, median, high = map(list, zip(*quartiles, strict=True))
             grown = [size[index] for size in fits]
-            _band(axes, grown, median, low, high, f"{label} ({len(some)} seeds)")
+            _band(axes, grown, median, low, high, label, len(some))
         axes.axvspan(0, trained[index], color="0.93", zorder=0)
         still = "".join(f", {name} {number}" for name, number in held.items())
         axes.set(xlabel=f"{names[index]}{still} (trained: grey)", xlim=(0, None), ylim=(0, None))
@@ -128,9 +129,11 @@ def reach(task: str, what: Reach) -> Figure | None:
     return figure
 
 
-def _band(axes: Axes, x: list, median: list, low: list, high: list, label: str) -> None:
-    (line,) = axes.plot(x, median, label=label)
-    axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+def _band(axes: Axes, x: list, median: list, low: list, high: list, label: str, seeds: int) -> None:
+    # A model has the same colour in all pictures.
+    color = _COLORS.get(label, f"C{len(_COLORS)}")
+    axes.plot(x, median, color=color, label=f"{label} ({seeds} seeds)")
+    axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
 
 
 def _optimum(name: str) -> float:
