@@ -138,8 +138,8 @@ def default(task: str = "copy", model: str = "ntm") -> ConfigDict:
             curriculum="uniform",
             curriculum_updates=2000,
             curriculum_error=0.05,
-            # Updates after which a machine that never was right at the trained sizes begins anew,
-            # from other parameters; 0 leaves it as it is.
+            # Updates after which a machine that always was as wrong at the trained sizes as one
+            # that has collapsed begins anew, from other parameters; 0 leaves it as it is.
             restart_after=0,
             task=dict(name=task, **settings),
             model=dict(name=model, **_pick("model.name", _MODELS, model)),

@@ -124,7 +124,7 @@ class Members:
                     self._ended[member] = _SOLVED
 
     def stuck(self, step: int) -> list[int]:
-        """The seeds that are to begin anew: nothing learned, `restart_after` updates after a start.
+        """The seeds that are to begin anew: nothing begun, `restart_after` updates after a start.
 
         Args:
           step: updates behind the run, and before the last evaluation.
@@ -135,7 +135,7 @@ class Members:
             for seed, going_on, record, began in zip(
                 self.seeds, self.going_on, self.records, self._began, strict=True
             )
-            if after and going_on and record.learned_at_step is None and step >= began[-1] + after
+            if after and going_on and not record.begun and step >= began[-1] + after
         ]
 
     def restart(self, step: int, seeds: Sequence[int]) -> None:

@@ -52,6 +52,7 @@ class Record:
       in_a_row: evaluations, at least 1.
 
     Attributes:
+      begun: whether an evaluation was less wrong than a collapse at the trained sizes.
       learned_at_step: updates before the first evaluation that was solved at the trained sizes, or
         None.
       first_solved_at_step: updates before the first evaluation that was solved, or None.
@@ -65,6 +66,7 @@ class Record:
     def __init__(self, trained_size: tuple[int, ...], limits: Limits, in_a_row: int) -> None:
         self._trained_size, self._in_a_row, self._limits = trained_size, in_a_row, limits
         self._row = 0
+        self.begun = False
         self.learned_at_step: int | None = None
         self.first_solved_at_step: int | None = None
         self.solved_at_step: int | None = None
@@ -78,10 +80,12 @@ class Record:
         self.errors = dict(errors)
         self.solved = is_solved(errors, self._trained_size, self._limits)
         self._row = self._row + 1 if self.solved else 0
-        if self.learned_at_step is None:
-            trained = {n: e for n, e in errors.items() if _is_trained(n, self._trained_size)}
-            if trained and is_solved(trained, self._trained_size, self._limits):
-                self.learned_at_step = step
+        trained = {n: e for n, e in errors.items() if _is_trained(n, self._trained_size)}
+        if trained:
+            self.begun = self.begun or max(trained.values()) <= self._limits.collapsed
+            if self.learned_at_step is None:
+                solved = is_solved(trained, self._trained_size, self._limits)
+                self.learned_at_step = step if solved else None
         if self.solved and self.first_solved_at_step is None:
             self.first_solved_at_step = step
         if self.solved_at_step is not None:

@@ -29,6 +29,18 @@ def test_the_trained_sizes_are_learned_before_those_beyond():
     assert record.learned_at_step is None
 
 
+def test_learning_has_begun_when_trained_sizes_are_less_wrong_than_a_collapse():
+    record = success.Record(TRAINED, LIMITS, in_a_row=2)
+    for errors, begun in (
+        ({**GOOD, (20,): 1.01}, False),
+        ({(40,): 0.0}, False),  # says nothing of the trained sizes
+        ({**LOST, (20,): 1.0}, True),
+        ({**GOOD, (20,): 1.01}, True),
+    ):
+        record.add(0, errors)
+        assert record.begun == begun
+
+
 @pytest.mark.parametrize(
     ("evaluations", "first", "solved_at", "held", "collapsed"),
     [

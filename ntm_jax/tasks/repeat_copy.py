@@ -44,7 +44,7 @@ class RepeatCopy(Task):
     """
 
     axes: ClassVar = {"length": (10, 20), "repeats": (10, 20)}
-    limits: ClassVar = Limits(trained=0.1, beyond=0.2)
+    limits: ClassVar = Limits(trained=0.1, beyond=0.2, collapsed=8.0)  # the last is 1 % of the bits
 
     min_length: int = 1
     max_length: int = 10
