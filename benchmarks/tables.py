@@ -38,6 +38,7 @@ _COPY = (
 )
 _OTHERS = [task for task in TASKS if task != "copy"]
 _ITEMS = [(items,) for items in (2, 3, 4, 5, 6, 8, 10, 12, 15, 20)]
+_REPEATS = [(10, 10), (10, 15), (10, 20), (15, 10), (20, 10), (20, 20)]
 _COUNTS = [(count,) for count in (10, 15, 20, 25, 30)]
 
 
@@ -162,6 +163,8 @@ _TABLES = {
     "ngrams_excess": _by_size("ngrams", [(200,)], "excess_bits_per_sequence", "{:.2f}"),
     "priority_sort_costs": _by_size("priority_sort", _COUNTS, "bits_per_sequence"),
     "priority_sort_errors": _by_size("priority_sort", _COUNTS, "bit_errors_per_sequence"),
+    "repeat_copy_errors": _by_size("repeat_copy", _REPEATS, "bit_errors_per_sequence"),
+    "repeat_copy_perfect": _by_size("repeat_copy", _REPEATS, "perfect_sequences", "{:.0%}"),
     "tasks": functools.partial(
         task_tables.trained,
         [f"{task}_{model}" for task in _OTHERS for model in ("ntm", "ntm_lstm")],

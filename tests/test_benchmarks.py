@@ -11,6 +11,7 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 from process import ROOT
 
+from benchmarks import counting
 from benchmarks.growth import point, sweeps
 from benchmarks.growth import report as growth_report
 from benchmarks.growth.picture import picture
@@ -254,3 +255,18 @@ def test_a_point_is_measured(work, optax_promotion):
     assert measured["seconds"]["median"] > 0
     assert len(measured["seconds"]["rounds"]) == 2
     assert 0 < measured["planned_bytes"] < measured["peak_bytes"]
+
+
+def test_repeats_are_counted_up_to_the_first_end_marker():
+    ends = np.zeros((3, 3, 12), bool)
+    ends[0, 0, [6, 9]] = ends[0, 1, 2] = ends[0, 2, 9] = True  # after 3, 1 and 4.5 repeats of 2
+    ends[1, 0, 0] = True  # and never in the two others
+    ends[2, :2, 4] = True
+    assert counting.repeats_said(ends, 2) == [3.0, None, 2.0]
+
+
+def test_a_number_that_is_not_ended_is_a_gap_in_the_picture():
+    said = {"repeat_copy_ntm": [[1.0, None, 3.0]], "repeat_copy_ntm_lstm": [[1.0, 2.0, 2.5]]}
+    panels = counting.draw({"asked": [1, 2, 3], "said": said}).axes
+    shown = [panel.lines[1].get_ydata() for panel in panels]
+    np.testing.assert_array_equal(shown, [[1.0, np.nan, 3.0], [1.0, 2.0, 2.5]])
