@@ -124,7 +124,9 @@ def reach(task: str, what: Reach) -> Figure | None:
         still = "".join(f", {name} {number}" for name, number in held.items())
         axes.set(xlabel=f"{names[index]}{still} (trained: grey)", xlim=(0, None), ylim=(0, None))
     panels[0].set_ylabel(what.label)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False
+    )
     figure.suptitle(f"{_PICTURES[task].title}: beyond them, median and quartiles over seeds")
     return figure
 
