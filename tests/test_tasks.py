@@ -89,8 +89,15 @@ def test_a_curriculum_says_how_long_sequences_are_at_first(curriculum, shortest,
     config = configs.default()
     config.curriculum = curriculum
     task, sizes = build.make_task(config), build.make_curriculum(config)
-    drawn = task.sample(jax.random.key(1), 400, (sizes.least, sizes.first)).mask.sum(1)
-    assert (drawn.min(), drawn.max()) == (shortest, longest)
+
+    def drawn(grown):
+        lengths = task.sample(jax.random.key(1), 400, (sizes.least, grown)).mask.sum(1)
+        return lengths.min(), lengths.max()
+
+    assert drawn(sizes.first) == (shortest, longest)
+    assert drawn(1.0) == (shortest, 20)
+    if curriculum == "growing":
+        assert drawn(90 / 190) == (1, 10)
 
 
 @pytest.mark.parametrize("name", ["ngrams", "priority_sort"])
