@@ -1,8 +1,10 @@
 """Several CPU devices need a process of their own: their number is fixed before JAX starts."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -28,21 +30,31 @@ for model, batch, seeds, num_updates in json.loads(sys.argv[1]):
     print(json.dumps([str(updates.devices), split, np.ravel(measured.loss).tolist()]))
 """
 
-# Model, batch size, seeds, updates.
-FOR_TWO = [("ntm", 4, 1, 4), ("dense", 3, 1, 4), ("dense", 4, 2, 4), ("dense", 4, 12, 4)]
-FOR_EIGHT = [("ntm", 8, 1, 12), ("dense", 3, 8, 12), ("dense", 8, 2, 12)]
+# Model, batch size, seeds, updates. Of the devices of each, on two and on eight: how many have a
+# part of the batch or of its members, and whether every one of them has the whole batch.
+CASES = {
+    ("ntm", 8, 1, 12): {2: [2, False], 8: [8, False]},
+    ("dense", 3, 1, 4): {2: [1, True], 8: [3, False]},  # a batch that not all can share
+    ("dense", 8, 2, 12): {2: [2, True], 8: [8, False]},  # members are split before a batch is
+    ("dense", 3, 24, 4): {2: [2, True], 8: [8, True]},
+}
 
 
-def run(devices, cases):
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(cases)],
-        cwd=__file__.rpartition("/")[0],
-        env={"PYTHONPATH": "..", "PATH": "", "JAX_NUM_CPU_DEVICES": str(devices)},
-        capture_output=True,
+def start(devices):
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, json.dumps([*CASES])],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "PYTHONPATH": "..", "JAX_NUM_CPU_DEVICES": str(devices)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def results(process):
+    out, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return [json.loads(line) for line in out.splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -64,23 +76,16 @@ def test_groups_of_members_are_all_of_them_in_their_order(members, groups):
     np.testing.assert_array_equal(got["key"], jax.random.key_data(own["key"]))
 
 
-def test_two_devices_learn_what_one_learns():
-    one, two = run(1, FOR_TWO), run(2, FOR_TWO)
-    assert {said for said, _, _ in one} == {"1 of 1 x cpu"}
-    # A batch that two cannot share stays on one; members are split before a batch is.
-    assert [said for said, _, _ in two] == ["2 of 2 x cpu", "1 of 2 x cpu"] + 2 * ["2 of 2 x cpu"]
-    assert [split for _, split, _ in two] == [[2, False], [1, True], [2, True], [2, True]]
-    for (_, _, expected), (_, _, losses) in zip(one, two, strict=True):
-        assert losses == pytest.approx(expected, rel=1e-5)
-
-
-def test_eight_devices_learn_what_one_learns():
-    one, eight = run(1, FOR_EIGHT), run(8, FOR_EIGHT)
-    assert [said for said, _, _ in eight] == 3 * ["8 of 8 x cpu"]
-    # A batch in eight parts; eight members, each with its whole batch; two with four parts each.
-    assert [split for _, split, _ in eight] == [[8, False], [8, True], [8, False]]
-    for (_, _, expected), (_, _, losses) in zip(one, eight, strict=True):
-        assert losses == pytest.approx(expected, rel=1e-5)
+def test_many_devices_learn_what_one_learns():
+    processes = {devices: start(devices) for devices in (1, 2, 8)}  # side by side: they compile
+    measured = {devices: results(process) for devices, process in processes.items()}
+    for index, expected in enumerate(CASES.values()):
+        _, _, alone = measured[1][index]
+        for devices, split in expected.items():
+            said, sharded, losses = measured[devices][index]
+            assert sharded == split
+            assert said == f"{split[0]} of {devices} x cpu"
+            assert losses == pytest.approx(alone, rel=1e-5)
 
 
 def test_numbers_that_leave_a_process_without_work_are_refused():
