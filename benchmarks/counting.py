@@ -25,7 +25,7 @@ _RUNS = flags.DEFINE_string("runs", None, "Folder that the runs were kept in.", 
 _LABELS = {f"repeat_copy_{model}": MODELS[model] for model in ("ntm", "ntm_lstm")}
 _LENGTH = 10
 _ASKED = range(1, 21)
-_PATIENCE = 10  # further repeats for which a machine is waited for
+_PATIENCE = 10  # repeats beyond the most asked for, for which all machines are waited for
 _SEQUENCES = 64
 
 
@@ -83,12 +83,17 @@ def _said(workdir: Path) -> list[list[float | None]]:
     run = jax.jit(
         jax.vmap(lambda params, inputs: machines.model.apply({"params": params}, inputs), (0, None))
     )
+    batches = [
+        machines.task.sample_at(jax.random.key(commands.SEED), _SEQUENCES, _LENGTH, asked)
+        for asked in _ASKED
+    ]
+    steps = batches[-1].inputs.shape[1] + _PATIENCE * _LENGTH  # of all: one compilation
     columns = []
-    for asked in _ASKED:
-        batch = machines.task.sample_at(jax.random.key(commands.SEED), _SEQUENCES, _LENGTH, asked)
-        inputs = jnp.pad(batch.inputs, ((0, 0), (0, _PATIENCE * _LENGTH), (0, 0)))
-        # The answer begins after the delimiter; what is said before it counts for nothing.
-        ends = np.asarray(run(machines.members, inputs))[:, :, _LENGTH + 1 :, -1] > 0
+    for batch in batches:
+        inputs = jnp.pad(batch.inputs, ((0, 0), (0, steps - batch.inputs.shape[1]), (0, 0)))
+        # What is said before the answer begins counts for nothing.
+        first = int(batch.mask[0].argmax())
+        ends = np.asarray(run(machines.members, inputs))[:, :, first:, -1] > 0
         columns.append(repeats_said(ends, _LENGTH))
     return [list(of_member) for of_member in zip(*columns, strict=True)]
 
