@@ -105,8 +105,8 @@ def sequences(of: list[Member], name: str = "solved_at_step") -> str:
 
 
 def spread(values: list[float], form: str) -> str:
-    """The median, and behind it the smallest and the largest."""
-    if len(values) == 1:
+    """The median, and behind it the smallest and the largest if they differ."""
+    if len(set(values)) == 1:
         return form.format(values[0])
     low, high = form.format(min(values)), form.format(max(values))
     return f"{form.format(statistics.median(values))} ({low} to {high})"

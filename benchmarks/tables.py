@@ -161,6 +161,9 @@ _TABLES = {
     "associative_recall_costs": _by_size("associative_recall", _ITEMS, "bits_per_sequence"),
     "associative_recall_errors": _by_size("associative_recall", _ITEMS, "bit_errors_per_sequence"),
     "ngrams_excess": _by_size("ngrams", [(200,)], "excess_bits_per_sequence", "{:.2f}"),
+    "costs": functools.partial(
+        task_tables.costs, [*_COPY, *(name for task in _OTHERS for name in _models(task))]
+    ),
     "priority_sort_costs": _by_size("priority_sort", _COUNTS, "bits_per_sequence"),
     "priority_sort_errors": _by_size("priority_sort", _COUNTS, "bit_errors_per_sequence"),
     "repeat_copy_errors": _by_size("repeat_copy", _REPEATS, "bit_errors_per_sequence"),

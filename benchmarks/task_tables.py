@@ -9,7 +9,7 @@ from ntm_jax import success
 from ntm_jax.tasks import TASKS
 from ntm_jax.tasks.base import Size
 
-__all__ = ["by_size", "errors", "learning", "seeds", "trained"]
+__all__ = ["by_size", "costs", "errors", "learning", "seeds", "trained"]
 
 
 def seeds(names: Sequence[str], far: tuple[Size, int]) -> str:
@@ -106,6 +106,25 @@ def trained(names: Sequence[str]) -> str:
                 f"{optimum:.1f}" if optimum else 0,
             )
         )
+    return "\n".join(lines)
+
+
+def costs(names: Sequence[str]) -> str:
+    """A row for each ensemble: how large its machines are, and what training them took."""
+    lines = _head("config", "parameters", "seeds at once", "sequences each", "minutes", "on")
+    for name, some in _measured(names):
+        if document := read(f"ensembles/{name}"):
+            summary, machine = document["summary"], document["machine"]
+            lines.append(
+                _line(
+                    _link(name),
+                    f"{summary['num_params']:,}",
+                    len(some),
+                    spread([one.summary["sequences"] for one in some], "{:,.0f}"),
+                    f"{summary['seconds'] / 60:.0f}",
+                    f"{machine['cores']} core of {machine['processor']}",
+                )
+            )
     return "\n".join(lines)
 
 
