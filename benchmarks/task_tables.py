@@ -1,7 +1,8 @@
 """Tables of trained seeds: how many are solved, after how much, and what they do at every size."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from benchmarks.commands import config_file
 from benchmarks.members import Member, members, read, sequences, spread
@@ -9,7 +10,7 @@ from ntm_jax import success
 from ntm_jax.tasks import TASKS
 from ntm_jax.tasks.base import Size
 
-__all__ = ["by_size", "costs", "errors", "learning", "seeds", "trained"]
+__all__ = ["by_size", "costs", "curricula", "errors", "learning", "seeds", "trained"]
 
 
 def seeds(names: Sequence[str], far: tuple[Size, int]) -> str:
@@ -125,6 +126,24 @@ def costs(names: Sequence[str]) -> str:
                     f"{machine['cores']} core of {machine['processor']}",
                 )
             )
+    return "\n".join(lines)
+
+
+def curricula(document: Mapping[str, Any]) -> str:
+    """A row for each curriculum that a config was trained with.
+
+    Args:
+      document: what benchmarks/curricula.py wrote.
+    """
+    lines = _head("config", "sizes", "learned", "after sequences")
+    for name, rows in document.items():
+        for curriculum, row in rows.items():
+            some = [
+                Member(row["summary"]["task"], one, {}, {}) for one in row["summary"]["members"]
+            ]
+            learned = sum(one.summary["learned_at_step"] is not None for one in some)
+            reached = sequences(some, "learned_at_step")
+            lines.append(_line(_link(name), curriculum, f"{learned} of {len(some)}", reached))
     return "\n".join(lines)
 
 

@@ -59,8 +59,6 @@ FACTORS: dict[str, list[Setting]] = {
     "feed_forward": [
         *_BOTH,
         *({"model.train_slots": sizes} for sizes in ((22,), ())),
-        {"curriculum": "none"},
-        {"curriculum": "growing", "curriculum_updates": 1000},
         {"model.shift_bias": 0.0},
         {"learning_rate_half_life": 0},
     ],
