@@ -97,12 +97,11 @@ def test_flags_that_do_not_fit_together_are_named(arguments, message):
 
 def assert_alike(some, others):
     """The same lines, up to the order in which numbers are added."""
-    assert len(some) == len(others)
-    for one, other in zip(some, others, strict=True):
-        assert one.keys() == other.keys()
-        for name, value in one.items():
-            expected = pytest.approx(value, rel=1e-5) if isinstance(value, float) else value
-            assert other[name] == expected, (name, one)
+    found, of_some = jax.tree.flatten(some)
+    there, of_others = jax.tree.flatten(others)
+    assert of_some == of_others
+    for value, other in zip(found, there, strict=True):
+        assert other == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value)
 
 
 def test_two_processes_learn_what_one_learns_and_one_of_them_writes(tmp_path):
@@ -123,3 +122,15 @@ def test_two_processes_learn_what_one_learns_and_one_of_them_writes(tmp_path):
     assert (resumed.returncode, resumed.stderr) == (0, "")
     assert "resumed after 8 updates" in resumed.stdout
     assert_alike(lines(run), whole)
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_members_that_one_trains_and_begin_the_same_ones_anew(tmp_path):
+    more = ("--config.num_seeds=4", "--config.restart_after=4", "--config.learning_rate=1e-9")
+    alone = command(tmp_path, *ARGUMENTS, *more, **ALONE)
+    assert (alone.returncode, alone.stderr) == (0, "")
+    for done in run_pair(tmp_path, *more):
+        assert (done.returncode, done.stderr) == (0, "")
+    expected = lines(tmp_path / "run")
+    assert [line["seeds"] for line in expected if line["kind"] == "restarted"] == 2 * [[0, 1, 2, 3]]
+    assert_alike(lines(tmp_path / "0/run"), expected)
