@@ -164,6 +164,7 @@ _TABLES = {
     "costs": functools.partial(
         task_tables.costs, [*_COPY, *(name for task in _OTHERS for name in _models(task))]
     ),
+    "repeat_copy_counts": _of("counting", task_tables.counts),
     "curricula": _of("curricula", task_tables.curricula),
     "priority_sort_costs": _by_size("priority_sort", _COUNTS, "bits_per_sequence"),
     "priority_sort_errors": _by_size("priority_sort", _COUNTS, "bit_errors_per_sequence"),

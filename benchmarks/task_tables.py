@@ -10,7 +10,7 @@ from ntm_jax import success
 from ntm_jax.tasks import TASKS
 from ntm_jax.tasks.base import Size
 
-__all__ = ["by_size", "costs", "curricula", "errors", "learning", "seeds", "trained"]
+__all__ = ["by_size", "costs", "counts", "curricula", "errors", "learning", "seeds", "trained"]
 
 
 def seeds(names: Sequence[str], far: tuple[Size, int]) -> str:
@@ -126,6 +126,24 @@ def costs(names: Sequence[str]) -> str:
                     f"{machine['cores']} core of {machine['processor']}",
                 )
             )
+    return "\n".join(lines)
+
+
+def counts(document: Mapping[str, Any]) -> str:
+    """A row for each config: how far its machines count without a mistake, and what 20 becomes.
+
+    Args:
+      document: what benchmarks/counting.py wrote.
+    """
+    asked = document["asked"]
+    lines = _head("config", "counts right up to", f"asked for {asked[-1]}, it says")
+    for name, machines in document["said"].items():
+        right = [
+            sum(all(machine[i] == asked[i] for i in range(n + 1)) for n in range(len(asked)))
+            for machine in machines
+        ]
+        most = [machine[-1] for machine in machines if machine[-1] is not None]
+        lines.append(_line(_link(name), spread(right, "{:g}"), spread(most, "{:.3g}")))
     return "\n".join(lines)
 
 
