@@ -2,9 +2,10 @@
 
     python -m benchmarks.curricula
 
-Trains ten seeds of a config of three tasks by the train command, none of which a setting was chosen
-on, with all of the task's sizes from the start, with sizes that grow, and with the largest alone.
-benchmarks/results/curricula.json gets what training said of them; what it has already is left out.
+Trains ten seeds of a config of three tasks by the train command, other seeds than those of the
+ensembles, with all of the task's sizes from the start, with sizes that grow, and with the largest
+alone. benchmarks/results/curricula.json gets what training said of them; what it has already is
+left out.
 """
 
 from typing import Any

@@ -1,5 +1,6 @@
 """Tables of trained seeds: how many are solved, after how much, and what they do at every size."""
 
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -133,15 +134,13 @@ def counts(document: Mapping[str, Any]) -> str:
     """A row for each config: how far its machines count without a mistake, and what 20 becomes.
 
     Args:
-      document: what benchmarks/counting.py wrote.
+      document: what benchmarks/counting.py wrote; the numbers asked for are 1 and up.
     """
     asked = document["asked"]
     lines = _head("config", "counts right up to", f"asked for {asked[-1]}, it says")
     for name, machines in document["said"].items():
-        right = [
-            sum(all(machine[i] == asked[i] for i in range(n + 1)) for n in range(len(asked)))
-            for machine in machines
-        ]
+        pairs = [zip(asked, machine, strict=True) for machine in machines]
+        right = [len([*itertools.takewhile(lambda pair: pair[0] == pair[1], of)]) for of in pairs]
         most = [machine[-1] for machine in machines if machine[-1] is not None]
         lines.append(_line(_link(name), spread(right, "{:g}"), spread(most, "{:.3g}")))
     return "\n".join(lines)

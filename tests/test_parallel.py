@@ -80,7 +80,8 @@ def test_many_devices_learn_what_one_learns():
     processes = {devices: start(devices) for devices in (1, 2, 8)}  # side by side: they compile
     measured = {devices: results(process) for devices, process in processes.items()}
     for index, expected in enumerate(CASES.values()):
-        _, _, alone = measured[1][index]
+        said, _, alone = measured[1][index]
+        assert said == "1 of 1 x cpu"
         for devices, split in expected.items():
             said, sharded, losses = measured[devices][index]
             assert sharded == split

@@ -97,11 +97,12 @@ def test_flags_that_do_not_fit_together_are_named(arguments, message):
 
 def assert_alike(some, others):
     """The same lines, up to the order in which numbers are added."""
-    found, of_some = jax.tree.flatten(some)
-    there, of_others = jax.tree.flatten(others)
-    assert of_some == of_others
-    for value, other in zip(found, there, strict=True):
-        assert other == (pytest.approx(value, rel=1e-5) if isinstance(value, float) else value)
+    assert jax.tree.structure(some) == jax.tree.structure(others)
+    for (path, value), other in zip(
+        jax.tree.leaves_with_path(some), jax.tree.leaves(others), strict=True
+    ):
+        expected = pytest.approx(value, rel=1e-5) if isinstance(value, float) else value
+        assert other == expected, jax.tree_util.keystr(path)
 
 
 def test_two_processes_learn_what_one_learns_and_one_of_them_writes(tmp_path):
