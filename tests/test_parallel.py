@@ -14,7 +14,7 @@ import pytest
 from ntm_jax import parallel
 
 PROGRAM = """
-import json, sys
+import json, re, sys
 import jax, jax.numpy as jnp, numpy as np
 from tiny import tiny_config
 from ntm_jax import parallel
@@ -27,7 +27,11 @@ for model, batch, seeds, num_updates in json.loads(sys.argv[1]):
     state, measured = updates.run(updates.init(), num_updates)
     whole = jax.jit(updates.devices.shard_batch)(jnp.zeros((batch, 3)))
     split = len(whole.sharding.device_set), whole.sharding.is_fully_replicated
-    print(json.dumps([str(updates.devices), split, np.ravel(measured.loss).tolist()]))
+    program = updates._compiled[num_updates].as_text()
+    sums = re.findall(r"= (.*) all-reduce(?:-start)?\\(", program)
+    # But for the loss and the like, which are single numbers.
+    arrays = re.findall(r"\\w\\[(?!1\\])\\d[\\d,]*\\]", " ".join(sums))
+    print(json.dumps([str(updates.devices), split, len(arrays), np.ravel(measured.loss).tolist()]))
 """
 
 # Model, batch size, seeds, updates. Of the devices of each, on two and on eight: how many have a
@@ -80,11 +84,12 @@ def test_many_devices_learn_what_one_learns():
     processes = {devices: start(devices) for devices in (1, 2, 8)}  # side by side: they compile
     measured = {devices: results(process) for devices, process in processes.items()}
     for index, expected in enumerate(CASES.values()):
-        said, _, alone = measured[1][index]
+        said, _, _, alone = measured[1][index]
         assert said == "1 of 1 x cpu"
         for devices, split in expected.items():
-            said, sharded, losses = measured[devices][index]
+            said, sharded, summed, losses = measured[devices][index]
             assert sharded == split
+            assert summed == 1  # the gradient, as one vector, after the last time step
             assert said == f"{split[0]} of {devices} x cpu"
             assert losses == pytest.approx(alone, rel=1e-5)
 
