@@ -8,6 +8,7 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
 
 import functools
 import re
+import statistics
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ _DOCUMENTS = (
     "README.md",
     "RESULTS.md",
     "benchmarks/README.md",
+    "docs/distributed.md",
     "docs/fused.md",
     "studies/copy_start/README.md",
 )
@@ -35,6 +37,8 @@ _COPY = (
     "copy_ntm_keras_original",
     "copy_lstm",
     "copy_lstm_keras",
+    "copy_gru",
+    "copy_transformer",
 )
 _OTHERS = [task for task in TASKS if task != "copy"]
 _ITEMS = [(items,) for items in (2, 3, 4, 5, 6, 8, 10, 12, 15, 20)]
@@ -99,6 +103,37 @@ def ensemble_cost() -> str:
         seconds = (sum(one[key] for one in runs) for key in ("command_seconds", "compile_seconds"))
         lines.append(f"| {name} | {' | '.join(f'{value:.0f}' for value in seconds)} |")
     return "\n".join([*lines, f"| ratio | {document['ratio']:.2f} | |"])
+
+
+def scaling(document: dict[str, Any]) -> str:
+    """Two devices and two processes beside one core, as benchmarks/scaling.py measured it."""
+    lines = ["| batch | seeds | one core | two devices | efficiency | two processes | efficiency |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for row in document["rows"]:
+        rates = row["updates_per_second"]
+        cells = [f"{row['batch_size']}", f"{row['num_seeds']}", spread(rates["one_core"], "{:.1f}")]
+        for way in ("two_devices", "two_processes"):
+            gain = statistics.median(rates[way]) / statistics.median(rates["one_core"])
+            cells += [spread(rates[way], "{:.1f}"), f"{gain / 2:.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def scaling_on_paper(document: dict[str, Any]) -> str:
+    """What eight machines would gain, by the formula in docs/distributed.md."""
+    devices, bytes_per_second, latency = 8, 10e9 / 8, 50e-6
+    lines = ["| batch | t, ms | s, ms | efficiency | with t ten times shorter |"]
+    lines.append("|---|---|---|---|---|")
+    for row in document["rows"]:
+        if row["num_seeds"] > 1:
+            continue
+        alone = 1 / statistics.median(row["updates_per_second"]["one_core"])
+        sent = 2 * (devices - 1) / devices * 4 * row["num_params"]
+        adding = sent / bytes_per_second + 2 * (devices - 1) * latency
+        cells = [f"{row['batch_size']}", f"{1e3 * alone:.1f}", f"{1e3 * adding:.2f}"]
+        cells += [f"{1 / (1 + devices * adding / t):.2f}" for t in (alone, alone / 10)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def fused() -> str:
@@ -174,6 +209,8 @@ _TABLES = {
         task_tables.trained,
         [f"{task}_{model}" for task in _OTHERS for model in ("ntm", "ntm_lstm")],
     ),
+    "scaling": _of("scaling", scaling),
+    "scaling_on_paper": _of("scaling", scaling_on_paper),
     "seconds": seconds,
     "seeds": functools.partial(task_tables.seeds, _COPY, ((300,), 512)),
     "growth_conditions": _of("growth", growth.conditions),
