@@ -8,8 +8,9 @@ from test_checkpoints import WAYS, files, flip, same
 from test_training import lines, stored
 from tiny import tiny_config
 
-from ntm_jax import reports, training
+from ntm_jax import training
 from ntm_jax.checkpoints import CheckpointError, Checkpoints
+from ntm_jax.trained import load_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optax_promotion")]
 
@@ -24,11 +25,11 @@ def test_a_damaged_file_leads_to_the_checkpoint_before_it(whole, copy, way, caps
     assert len(names) > 10
     workdir = copy()
     shutil.rmtree(workdir / "checkpoints/12")
-    earlier = reports.load_run(workdir).members
+    earlier = load_run(workdir).members
     for name in names:
         workdir = copy()
         WAYS[way](workdir / "checkpoints/12" / name)
-        trained = reports.load_run(workdir)
+        trained = load_run(workdir)
         assert trained.checkpoint.name == "8", name
         assert len(trained.remarks) == 1
         assert same(trained.members, earlier)
@@ -65,7 +66,7 @@ def test_where_no_checkpoint_is_good_the_commands_stop_with_one_line(copy):
     for step in (8, 12):
         flip(workdir / f"checkpoints/{step}/state/optimizer_state/manifest.ocdbt")
     with pytest.raises(CheckpointError):
-        reports.load_run(workdir)
+        load_run(workdir)
     for arguments in (TRAIN, EVAL):
         done = command(workdir.parent, *arguments)
         assert done.returncode == 1
