@@ -48,7 +48,7 @@ class Reach(NamedTuple):
 
 _PICTURES = {
     "copy": Picture(
-        "Copy, lengths up to 20", None, {"copy_ntm_keras": "NTM of ntm_keras, its format"}
+        "Copy, lengths up to 20", also={"copy_ntm_keras": "NTM of ntm_keras, its format"}
     ),
     "repeat_copy": Picture("Repeat copy, lengths and repeats up to 10"),
     "associative_recall": Picture("Associative recall, 2 to 6 items"),
