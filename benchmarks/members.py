@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from benchmarks.commands import RESULTS
@@ -97,9 +97,14 @@ def read(name: str) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def sequences(of: list[Member], name: str = "solved_at_step") -> str:
-    """After how many sequences something was so, of those members of which it ever was."""
-    reached = [one.summary for one in of if one.summary.get(name) is not None]
+def sequences(summaries: Iterable[Row], name: str = "solved_at_step") -> str:
+    """After how many sequences something was so, of those members of which it ever was.
+
+    Args:
+      summaries: what training said of each member.
+      name: of what was so.
+    """
+    reached = [one for one in summaries if one.get(name) is not None]
     values = [one[name] * (one["sequences"] // one["step"]) for one in reached]
     return spread(values, "{:,.0f}") if values else "never"
 

@@ -201,6 +201,7 @@ _TABLES = {
     ),
     "repeat_copy_counts": _of("counting", task_tables.counts),
     "curricula": _of("curricula", task_tables.curricula),
+    "priority_sort_heads": _of("heads", task_tables.heads),
     "priority_sort_costs": _by_size("priority_sort", _COUNTS, "bits_per_sequence"),
     "priority_sort_errors": _by_size("priority_sort", _COUNTS, "bit_errors_per_sequence"),
     "repeat_copy_errors": _by_size("repeat_copy", _REPEATS, "bit_errors_per_sequence"),

@@ -11,7 +11,17 @@ from ntm_jax import success
 from ntm_jax.tasks import TASKS
 from ntm_jax.tasks.base import Size
 
-__all__ = ["by_size", "costs", "counts", "curricula", "errors", "learning", "seeds", "trained"]
+__all__ = [
+    "by_size",
+    "costs",
+    "counts",
+    "curricula",
+    "errors",
+    "heads",
+    "learning",
+    "seeds",
+    "trained",
+]
 
 
 def seeds(names: Sequence[str], far: tuple[Size, int]) -> str:
@@ -41,7 +51,7 @@ def seeds(names: Sequence[str], far: tuple[Size, int]) -> str:
                 _link(name),
                 f"{some[0].summary['num_params']:,}",
                 f"{sum(one.solved for one in some)} of {len(some)}",
-                sequences(some),
+                sequences(one.summary for one in some),
                 " / ".join(shown),
                 spread([row["bit_errors_per_sequence"] for row in beyond], "{:.3g}")
                 if beyond
@@ -69,8 +79,8 @@ def learning(names: Sequence[str]) -> str:
             lines.append(
                 _line(
                     _link(name),
-                    sequences(some, "learned_at_step"),
-                    sequences(some, "solved_at_step"),
+                    sequences((one.summary for one in some), "learned_at_step"),
+                    sequences(one.summary for one in some),
                     # Files from before there were restarts say nothing of them.
                     sum(one.summary.get("restarts", 0) > 0 for one in some),
                     f"{len(reached)} of {len(some)}",
@@ -103,7 +113,7 @@ def trained(names: Sequence[str]) -> str:
                 _link(name),
                 f"{some[0].summary['num_params']:,}",
                 f"{learned} of {len(some)}",
-                sequences(some, "learned_at_step"),
+                sequences((one.summary for one in some), "learned_at_step"),
                 spread(bits, "{:.1f}" if optimum else "{:.2g}"),
                 f"{optimum:.1f}" if optimum else 0,
             )
@@ -150,17 +160,40 @@ def curricula(document: Mapping[str, Any]) -> str:
     """A row for each curriculum that a config was trained with.
 
     Args:
-      document: what benchmarks/curricula.py wrote.
+      document: what benchmarks/variants.py wrote.
     """
     lines = _head("config", "sizes", "learned", "after sequences")
     for name, rows in document.items():
         for curriculum, row in rows.items():
-            some = [
-                Member(row["summary"]["task"], one, {}, {}) for one in row["summary"]["members"]
-            ]
-            learned = sum(one.summary["learned_at_step"] is not None for one in some)
+            some = row["summary"]["members"]
+            learned = sum(one["learned_at_step"] is not None for one in some)
             reached = sequences(some, "learned_at_step")
             lines.append(_line(_link(name), curriculum, f"{learned} of {len(some)}", reached))
+    return "\n".join(lines)
+
+
+def heads(document: Mapping[str, Any]) -> str:
+    """A row for each number of heads that a config was trained with.
+
+    Args:
+      document: what benchmarks/variants.py wrote.
+    """
+    lines = _head("config", "heads", "parameters", "seeds", "wrong bits a sequence", "minutes")
+    for name, rows in document.items():
+        for number, row in rows.items():
+            some = row["summary"]["members"]
+            # Of the one size that training evaluates.
+            wrong = [error for one in some for error in one["bit_errors_per_sequence"].values()]
+            lines.append(
+                _line(
+                    _link(name),
+                    f"{number} + {number}",
+                    f"{row['summary']['num_params']:,}",
+                    len(some),
+                    spread(wrong, "{:.1f}"),
+                    f"{row['summary']['seconds'] / 60:.0f}",
+                )
+            )
     return "\n".join(lines)
 
 
