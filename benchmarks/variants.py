@@ -47,7 +47,7 @@ VARIANTS = {
     ),
     "heads": Variants(
         ("priority_sort_ntm", "priority_sort_ntm_lstm"),
-        {"num_seeds": 6},
+        {"num_seeds": 4},
         {
             str(heads): {
                 "model.num_read_heads": heads,
