@@ -5,6 +5,7 @@
 A task without results has no picture.
 """
 
+import math
 import statistics
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -23,12 +24,10 @@ class Picture(NamedTuple):
 
     Attributes:
       title: stands over them.
-      thousands: of sequences shown; what follows tells no more. None shows all.
       also: further configs with their labels, beside those named <task>_<model>.
     """
 
     title: str
-    thousands: int | None = None
     also: Mapping[str, str] = {}
 
 
@@ -52,7 +51,7 @@ _PICTURES = {
     ),
     "repeat_copy": Picture("Repeat copy, lengths and repeats up to 10"),
     "associative_recall": Picture("Associative recall, 2 to 6 items"),
-    "ngrams": Picture("Dynamic 6-grams, 200 bits", 25),
+    "ngrams": Picture("Dynamic 6-grams, 200 bits"),
     "priority_sort": Picture("Priority sort, the 16 highest of 20"),
 }
 _COLORS = {label: f"C{index}" for index, label in enumerate(MODELS.values())}
@@ -65,7 +64,11 @@ _REACHES = {
 
 
 def curves(task: str, picture: Picture) -> Figure | None:
-    """A line for the median over seeds, a band between the quartiles; None without results."""
+    """A line for the median over seeds, a band between the quartiles; None without results.
+
+    A line ends where the first seed was solved and stopped: what the log has of that one afterwards
+    is a single batch, again and again.
+    """
     labels = {f"{task}_{model}": label for model, label in MODELS.items()} | {**picture.also}
     figure = Figure(figsize=(8, 4.5), layout="constrained", dpi=150)
     axes = figure.add_subplot()
@@ -73,13 +76,16 @@ def curves(task: str, picture: Picture) -> Figure | None:
         document = read(f"ensembles/{name}")
         if document is None:
             continue
-        curve, seeds = document["curve"], len(document["summary"]["members"])
+        some = document["summary"]["members"]
+        solved = (one["sequences"] for one in some if one["solved_at_step"] is not None)
+        end = min(solved, default=math.inf)
+        curve = [point for point in document["curve"] if point["sequences"] <= end]
         thousands = [point["sequences"] / 1000 for point in curve]
         median, low, high = (
             [point[key] for point in curve]
             for key in ("median", "lower_quartile", "upper_quartile")
         )
-        _band(axes, thousands, median, low, high, label, seeds)
+        _band(axes, thousands, median, low, high, label, len(some))
     if not axes.lines:
         return None
     lowest = _optimum(task)
@@ -89,7 +95,7 @@ def curves(task: str, picture: Picture) -> Figure | None:
         title=f"{picture.title}: learning, median and quartiles over seeds",
         xlabel="sequences (thousands)",
         ylabel="cost per sequence (bits)",
-        xlim=(0, picture.thousands),
+        xlim=(0, None),
     )
     if lowest == 0:
         axes.set_ylim(0)
