@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmarks import task_tables
+from benchmarks import published, task_tables
 from benchmarks.commands import ROOT
 from benchmarks.growth import report as growth
 from benchmarks.members import MODELS, members, read, spread
@@ -192,6 +192,10 @@ _TABLES = {
     **{
         f"{task}_learning": functools.partial(task_tables.learning, _models(task))
         for task in _OTHERS
+    },
+    **{
+        f"{task}_published": functools.partial(published.beside, task)
+        for task in published.COMPARISONS
     },
     "associative_recall_costs": _by_size("associative_recall", _ITEMS, "bits_per_sequence"),
     "associative_recall_errors": _by_size("associative_recall", _ITEMS, "bit_errors_per_sequence"),
