@@ -140,7 +140,9 @@ def reach(task: str, what: Reach) -> Figure | None:
 def _band(axes: Axes, x: list, median: list, low: list, high: list, label: str, seeds: int) -> None:
     # A model has the same colour in all pictures.
     color = _COLORS.get(label, f"C{len(_COLORS)}")
-    axes.plot(x, median, color=color, label=f"{label} ({seeds} seeds)")
+    # Over the axis, or nothing is seen of one that stays at zero.
+    over = {"clip_on": False, "zorder": 3}
+    axes.plot(x, median, color=color, label=f"{label} ({seeds} seeds)", **over)
     axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
 
 
