@@ -203,6 +203,7 @@ _TABLES = {
     "costs": functools.partial(
         task_tables.costs, [*_COPY, *(name for task in _OTHERS for name in _models(task))]
     ),
+    "countdown": _of("countdown", task_tables.countdown),
     "repeat_copy_counts": _of("counting", task_tables.counts),
     "curricula": _of("curricula", task_tables.curricula),
     "priority_sort_heads": _of("heads", task_tables.heads),

@@ -14,6 +14,7 @@ from ntm_jax.tasks.base import Size
 __all__ = [
     "by_size",
     "costs",
+    "countdown",
     "counts",
     "curricula",
     "errors",
@@ -153,6 +154,22 @@ def counts(document: Mapping[str, Any]) -> str:
         right = [len([*itertools.takewhile(lambda pair: pair[0] == pair[1], of)]) for of in pairs]
         most = [machine[-1] for machine in machines if machine[-1] is not None]
         lines.append(_line(_link(name), spread(right, "{:g}"), spread(most, "{:.3g}")))
+    return "\n".join(lines)
+
+
+def countdown(document: Mapping[str, Any]) -> str:
+    """A row for each number of repeats asked for: what the memory holds after each of them.
+
+    Args:
+      document: what benchmarks/countdown.py wrote.
+    """
+    lines = _head("asked for", "said", f"slot {document['slot']}, column {document['column']}")
+    for asked, values in document["after_each_repeat"].items():
+        if int(asked) % 5 == 0:
+            said = document["said"][asked]
+            until = values if said is None else values[: int(said)]
+            shown = ", ".join(f"{value:.1f}" for value in until)
+            lines.append(_line(asked, "no end" if said is None else f"{said:g}", shown))
     return "\n".join(lines)
 
 

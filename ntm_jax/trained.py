@@ -113,7 +113,8 @@ def load_pretrained(name: str, num_slots: int | None = None) -> Trained:
     """
     machine = pretrained.read(name)
     try:
-        solved_at = int(machine.card["training"]["solved_at_step"])
+        solved_at = machine.card["training"]["solved_at_step"]
+        needed = None if solved_at is None else int(solved_at) * machine.config.batch_size
     except (KeyError, TypeError, ValueError):
         raise configs.ConfigError(
             f"{name}.json: expected a card that says when it was solved, got another; install "
@@ -123,7 +124,7 @@ def load_pretrained(name: str, num_slots: int | None = None) -> Trained:
         **_known(machine.config, num_slots),
         members=jax.tree.map(lambda leaf: leaf[None], machine.params),
         seeds=configs.seeds(machine.config),
-        needed=[solved_at * machine.config.batch_size],
+        needed=[needed],
         checkpoint=Path(str(machine.path)),
     )
 

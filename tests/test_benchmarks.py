@@ -11,7 +11,7 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 from process import ROOT
 
-from benchmarks import counting
+from benchmarks import countdown, counting
 from benchmarks.growth import point, sweeps
 from benchmarks.growth import report as growth_report
 from benchmarks.growth.picture import picture
@@ -270,3 +270,15 @@ def test_a_number_that_is_not_ended_is_a_gap_in_the_picture():
     panels = counting.draw({"asked": [1, 2, 3], "said": said}).axes
     shown = [panel.lines[1].get_ydata() for panel in panels]
     np.testing.assert_array_equal(shown, [[1.0, np.nan, 3.0], [1.0, 2.0, 2.5]])
+
+
+def test_a_countdown_is_found_among_the_numbers_of_a_memory():
+    rng = np.random.default_rng(0)
+    memories = {asked: rng.normal(size=(asked, 3, 4)) for asked in range(2, 11)}
+    for asked, memory in memories.items():
+        memory[:, 1, 2] = 7 - 3 * np.arange(asked - 1, -1, -1)  # falls by 3 for each that is left
+        memory[:, 2, 0] = np.arange(asked)  # goes with those said, whatever was asked for
+        memory[-1] = 1e6  # the last counts for nothing
+    slot, column, correlation = countdown.most_like_a_countdown(memories)
+    assert (slot, column) == (1, 2)
+    assert correlation == pytest.approx(-1)
