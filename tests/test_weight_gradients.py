@@ -87,9 +87,12 @@ def test_the_backward_scan_carries_no_sum_of_a_kernel(name, carried):
 def scan_carries(jaxpr):
     for equation in jaxpr.eqns:
         if equation.primitive.name == "scan":
-            first = equation.params["num_consts"]
-            carry = equation.invars[first : first + equation.params["num_carry"]]
-            yield [variable.aval.shape for variable in carry]
+            # What is stacked over time has an axis more outside.
+            body = equation.params["jaxpr"].jaxpr.outvars
+            shapes = [
+                (a.aval.shape, b.aval.shape) for a, b in zip(equation.outvars, body, strict=True)
+            ]
+            yield [outside for outside, inside in shapes if outside == inside]
         for inner in jax.tree.leaves(
             list(equation.params.values()), is_leaf=lambda value: hasattr(value, "jaxpr")
         ):
