@@ -31,14 +31,14 @@ def main(argv: list[str]) -> None:
     del argv
     logging.set_verbosity(logging.WARNING)
     machine = load_pretrained(_MACHINE)
-    memories = {}
-    said = {}
+    memories: dict[int, np.ndarray] = {}
+    said = []
     for asked in (*_TRAINED, *_BEYOND):
         batch = machine.task.sample_at(jax.random.key(commands.SEED), 1, _LENGTH, asked)
         logits, step = trace(machine.model, machine.params, batch.inputs)
         first = int(batch.mask[0].argmax())
         marked = np.asarray(logits[0, first:, -1]) > 0
-        said[asked] = float(marked.argmax() / _LENGTH) if marked.any() else None
+        said.append(float(marked.argmax() / _LENGTH) if marked.any() else None)
         last = first + _LENGTH * np.arange(1, asked + 1) - 1
         memories[asked] = np.asarray(step.memory[0], np.float32)[last]
     slot, column, correlation = most_like_a_countdown({n: memories[n] for n in _TRAINED})
@@ -48,10 +48,9 @@ def main(argv: list[str]) -> None:
         "slot": slot,
         "column": column,
         "correlation": correlation,
+        "asked": [*memories],
         "said": said,
-        "after_each_repeat": {
-            asked: memory[:, slot, column].tolist() for asked, memory in memories.items()
-        },
+        "after_each_repeat": [memory[:, slot, column].tolist() for memory in memories.values()],
     }
     commands.write(commands.RESULTS / "countdown.json", document)
     draw(document).savefig(commands.ROOT / "docs" / "repeat_copy_countdown.png")
@@ -81,8 +80,10 @@ def draw(document: dict[str, Any]) -> Figure:
     """The number after each repeat, a line for each number of repeats that is asked for."""
     figure = Figure(figsize=(8, 4.5), layout="constrained", dpi=150)
     axes = figure.add_subplot()
-    for asked in _SHOWN:
-        values, said = document["after_each_repeat"][asked], document["said"][asked]
+    columns = (document[name] for name in ("asked", "said", "after_each_repeat"))
+    for asked, said, values in zip(*columns, strict=True):
+        if asked not in _SHOWN:
+            continue
         until = asked if said is None else int(said)
         axes.plot(
             range(1, until + 1),

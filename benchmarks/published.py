@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from benchmarks.commands import config_file
 from benchmarks.members import MODELS, Member, Row, members, read, sequences
+from benchmarks.task_tables import head, line
 
 __all__ = ["COMPARISONS", "beside"]
 
@@ -73,7 +74,7 @@ COMPARISONS = {
             Published(
                 _NTM_KERAS,
                 _LSTM,
-                "1 run",
+                "0 of 1",
                 "never",
                 {10: "0", 20: "6", 40: "50", 80: "50"},
                 "60 min, GTX 1050 Ti",
@@ -146,13 +147,12 @@ def beside(task: str) -> str:
     """A row for each model of a task, ours first, which are medians over seeds."""
     unit, sizes, *_ = COMPARISONS[task]
     columns = [f"{unit} {sizes[0]}", *map(str, sizes[1:])]
-    head = ["", "model", "seeds that learned", "after sequences", *columns, "training took"]
-    rows = [head, ["---"] * len(head)]
-    rows += [_ours(task, model) for model in ("ntm", "ntm_lstm", "lstm")]
+    lines = head("", "model", "seeds that learned", "after sequences", *columns, "training took")
+    lines += [line(*_ours(task, model)) for model in ("ntm", "ntm_lstm", "lstm")]
     for row in COMPARISONS[task].published:
         cells = (row.results.get(size, "") for size in sizes)
-        rows.append([row.source, row.model, row.seeds, row.sequences, *cells, row.took])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        lines.append(line(row.source, row.model, row.seeds, row.sequences, *cells, row.took))
+    return "\n".join(lines)
 
 
 def _ours(task: str, model: str) -> list[str]:

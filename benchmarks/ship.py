@@ -14,7 +14,7 @@ from ntm_jax.config import eval_name
 from ntm_jax.tasks import TASKS
 from ntm_jax.trained import load_run
 
-_RUN = flags.DEFINE_string("run", None, "Run folder of a single solved machine.", required=True)
+_RUN = flags.DEFINE_string("run", None, "Run folder of a single machine.", required=True)
 _NAME = flags.DEFINE_string("name", None, "That it gets; also of its config.", required=True)
 
 

@@ -18,8 +18,10 @@ __all__ = [
     "counts",
     "curricula",
     "errors",
+    "head",
     "heads",
     "learning",
+    "line",
     "seeds",
     "trained",
 ]
@@ -33,7 +35,7 @@ def seeds(names: Sequence[str], far: tuple[Size, int]) -> str:
       far: a size, and the slots of an enlarged memory to try it in.
     """
     size, slots = far
-    lines = _head(
+    lines = head(
         "config",
         "parameters",
         "solved",
@@ -48,7 +50,7 @@ def seeds(names: Sequence[str], far: tuple[Size, int]) -> str:
             shown = [f"{error} ({_number(n)})" for error, n in zip(shown, sizes, strict=True)]
         beyond = [one.enlarged[far] for one in some if far in one.enlarged]
         lines.append(
-            _line(
+            line(
                 _link(name),
                 f"{some[0].summary['num_params']:,}",
                 f"{sum(one.solved for one in some)} of {len(some)}",
@@ -64,7 +66,7 @@ def seeds(names: Sequence[str], far: tuple[Size, int]) -> str:
 
 def learning(names: Sequence[str]) -> str:
     """A row for each ensemble: rates with their intervals, and sequences needed."""
-    lines = _head(
+    lines = head(
         "config",
         "learned after sequences",
         "solved after sequences",
@@ -78,7 +80,7 @@ def learning(names: Sequence[str]) -> str:
         if read(f"ensembles/{name}"):
             reached = [one.summary for one in some if one.summary["solved_at_step"] is not None]
             lines.append(
-                _line(
+                line(
                     _link(name),
                     sequences((one.summary for one in some), "learned_at_step"),
                     sequences(one.summary for one in some),
@@ -94,7 +96,7 @@ def learning(names: Sequence[str]) -> str:
 
 def trained(names: Sequence[str]) -> str:
     """A row for each config: how many seeds learned, how soon, and what they pay for it."""
-    lines = _head(
+    lines = head(
         "config",
         "parameters",
         "learned",
@@ -110,7 +112,7 @@ def trained(names: Sequence[str]) -> str:
         optimum = bits[0] - rows[0]["excess_bits_per_sequence"]
         learned = sum(one.summary["learned_at_step"] is not None for one in some)
         lines.append(
-            _line(
+            line(
                 _link(name),
                 f"{some[0].summary['num_params']:,}",
                 f"{learned} of {len(some)}",
@@ -124,12 +126,12 @@ def trained(names: Sequence[str]) -> str:
 
 def costs(names: Sequence[str]) -> str:
     """A row for each ensemble: how large its machines are, and what training them took."""
-    lines = _head("config", "parameters", "seeds at once", "sequences each", "minutes", "on")
+    lines = head("config", "parameters", "seeds at once", "sequences each", "minutes", "on")
     for name, some in _measured(names):
         if document := read(f"ensembles/{name}"):
             summary, machine = document["summary"], document["machine"]
             lines.append(
-                _line(
+                line(
                     _link(name),
                     f"{summary['num_params']:,}",
                     len(some),
@@ -148,12 +150,12 @@ def counts(document: Mapping[str, Any]) -> str:
       document: what benchmarks/counting.py wrote; the numbers asked for are 1 and up.
     """
     asked = document["asked"]
-    lines = _head("config", "counts right up to", f"asked for {asked[-1]}, it says")
+    lines = head("config", "counts right up to", f"asked for {asked[-1]}, it says")
     for name, machines in document["said"].items():
         pairs = [zip(asked, machine, strict=True) for machine in machines]
         right = [len([*itertools.takewhile(lambda pair: pair[0] == pair[1], of)]) for of in pairs]
         most = [machine[-1] for machine in machines if machine[-1] is not None]
-        lines.append(_line(_link(name), spread(right, "{:g}"), spread(most, "{:.3g}")))
+        lines.append(line(_link(name), spread(right, "{:g}"), spread(most, "{:.3g}")))
     return "\n".join(lines)
 
 
@@ -163,13 +165,13 @@ def countdown(document: Mapping[str, Any]) -> str:
     Args:
       document: what benchmarks/countdown.py wrote.
     """
-    lines = _head("asked for", "said", f"slot {document['slot']}, column {document['column']}")
-    for asked, values in document["after_each_repeat"].items():
-        if int(asked) % 5 == 0:
-            said = document["said"][asked]
+    lines = head("asked for", "said", f"slot {document['slot']}, column {document['column']}")
+    columns = (document[name] for name in ("asked", "said", "after_each_repeat"))
+    for asked, said, values in zip(*columns, strict=True):
+        if asked % 5 == 0:
             until = values if said is None else values[: int(said)]
             shown = ", ".join(f"{value:.1f}" for value in until)
-            lines.append(_line(asked, "no end" if said is None else f"{said:g}", shown))
+            lines.append(line(asked, "no end" if said is None else f"{said:g}", shown))
     return "\n".join(lines)
 
 
@@ -179,13 +181,13 @@ def curricula(document: Mapping[str, Any]) -> str:
     Args:
       document: what benchmarks/variants.py wrote.
     """
-    lines = _head("config", "sizes", "learned", "after sequences")
+    lines = head("config", "sizes", "learned", "after sequences")
     for name, rows in document.items():
         for curriculum, row in rows.items():
             some = row["summary"]["members"]
             learned = sum(one["learned_at_step"] is not None for one in some)
             reached = sequences(some, "learned_at_step")
-            lines.append(_line(_link(name), curriculum, f"{learned} of {len(some)}", reached))
+            lines.append(line(_link(name), curriculum, f"{learned} of {len(some)}", reached))
     return "\n".join(lines)
 
 
@@ -195,14 +197,14 @@ def heads(document: Mapping[str, Any]) -> str:
     Args:
       document: what benchmarks/variants.py wrote.
     """
-    lines = _head("config", "heads", "parameters", "seeds", "wrong bits a sequence", "minutes")
+    lines = head("config", "heads", "parameters", "seeds", "wrong bits a sequence", "minutes")
     for name, rows in document.items():
         for number, row in rows.items():
             some = row["summary"]["members"]
             # Of the one size that training evaluates.
             wrong = [error for one in some for error in one["bit_errors_per_sequence"].values()]
             lines.append(
-                _line(
+                line(
                     _link(name),
                     f"{number} + {number}",
                     f"{row['summary']['num_params']:,}",
@@ -223,11 +225,11 @@ def by_size(names: Sequence[str], sizes: Sequence[Size], key: str, form: str = "
       key: of the number, in the file of an evaluation.
       form: that it is written in.
     """
-    lines = _head("config", "seeds", *map(_number, sizes))
+    lines = head("config", "seeds", *map(_number, sizes))
     for name, some in _measured(names):
         of_size = ([one.results[size][key] for one in some] for size in sizes)
         numbers = (form.format(statistics.median(values)) for values in of_size)
-        lines.append(_line(_link(name), len(some), *numbers))
+        lines.append(line(_link(name), len(some), *numbers))
     return "\n".join(lines)
 
 
@@ -243,7 +245,7 @@ def errors(
         mistake there.
     """
     beyond = [f"{_number(size)}, {slots:,} slots" for size, slots in far]
-    lines = _head("config", *map(_number, sizes), "machines with none", *beyond)
+    lines = head("config", *map(_number, sizes), "machines with none", *beyond)
     for name, some in _measured(names):
         cells = [f"{_median(some, size):.3g}" if size in some[0].results else "" for size in sizes]
         cells.append(f"{sum(not any(one.errors.values()) for one in some)} of {len(some)}")
@@ -251,7 +253,7 @@ def errors(
             rows = [one.enlarged[key] for one in some if key in one.enlarged]
             perfect = sum(row["perfect_sequences"] == 1 for row in rows)
             cells.append(f"{perfect} of {len(rows)}" if rows else "")
-        lines.append(_line(_link(name), *cells))
+        lines.append(line(_link(name), *cells))
     return "\n".join(lines)
 
 
@@ -271,9 +273,11 @@ def _link(name: str) -> str:
     return f"[{name}]({config_file(name).partition(':')[0]})"
 
 
-def _head(*names: str) -> list[str]:
-    return [_line(*names), "|---" * len(names) + "|"]
+def head(*names: str) -> list[str]:
+    """The first two lines of a table, which name its columns."""
+    return [line(*names), "|---" * len(names) + "|"]
 
 
-def _line(*cells: object) -> str:
+def line(*cells: object) -> str:
+    """A row of a table."""
     return f"| {' | '.join(map(str, cells))} |"

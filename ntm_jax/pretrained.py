@@ -1,4 +1,4 @@
-"""Trained machines that ship with the package: arrays in an npz file, and a card that tells of it.
+"""Trained machines that ship with the package: of each, arrays in an npz file, and a card.
 
 A card is JSON: the config that was trained, the command, the versions, and what was measured. Both
 are data alone; loading them runs nothing.
