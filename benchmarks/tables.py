@@ -27,7 +27,6 @@ _DOCUMENTS = (
     "RESULTS.md",
     "benchmarks/README.md",
     "docs/distributed.md",
-    "docs/fused.md",
     "studies/copy_start/README.md",
 )
 _COPY = (
@@ -136,31 +135,6 @@ def scaling_on_paper(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def fused() -> str:
-    """What the fused kernels take of a GPU, as benchmarks/fused_compile.py was told."""
-    document = read("fused_compile")
-    if document is None:
-        return "not compiled"
-    lines = [
-        "| machine | kernel | threads | registers | spilled bytes | bytes of shared memory |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in document["kernels"]:
-        cells = (
-            row["machine"],
-            row["kernel"],
-            *(row[key] for key in ("threads", "registers", "spilled_bytes", "shared_bytes")),
-        )
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    scan = document["scan_launches"]
-    lines += [
-        "",
-        f"The scan of [{scan['config']}](../configs/{scan['config']}.py) launches, in every time "
-        f"step, {scan['forward']} kernels and copies forward and {scan['backward']} backward.",
-    ]
-    return "\n".join(lines)
-
-
 def _of(name: str, table: Callable[[dict[str, Any]], str]) -> Callable[[], str]:
     """A table of one file."""
 
@@ -181,7 +155,6 @@ def _by_size(task: str, sizes: Sequence[Size], key: str, form: str = "{:.3g}") -
 
 _TABLES = {
     "ensemble_cost": ensemble_cost,
-    "fused": fused,
     "generalisation": functools.partial(
         task_tables.errors,
         _COPY,

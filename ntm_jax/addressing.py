@@ -19,7 +19,6 @@ __all__ = [
     "interpolate",
     "sharpen",
     "shift",
-    "similarity_weights",
 ]
 
 # Lengths below this count as zero, so that a zero vector is similar to nothing and its gradient
@@ -86,28 +85,8 @@ def content_weights(memory: jax.Array, key: jax.Array, strength: jax.Array) -> j
     Raises:
       AssertionError: a shape does not fit.
     """
-    return similarity_weights(cosine_similarity(key, memory), strength)
-
-
-def similarity_weights(
-    similarity: jax.Array, strength: jax.Array, slots: jax.Array | None = None
-) -> jax.Array:
-    """Weighting by similarities that are known: equation 5.
-
-    Args:
-      similarity: K[k, M(i)] of every slot, [N].
-      strength: beta, scalar, at least 0.
-      slots: [N], false for padding, which has no weight; None if there is none.
-
-    Returns:
-      The weighting, [N].
-
-    Raises:
-      AssertionError: a shape does not fit.
-    """
-    exist = similarity if slots is None else slots
-    check_shapes(similarity=(similarity, "N"), strength=(strength, ""), slots=(exist, "N"))
-    return jax.nn.softmax(strength * similarity, where=slots)
+    check_shapes(memory=(memory, "NM"), key=(key, "M"), strength=(strength, ""))
+    return jax.nn.softmax(strength * cosine_similarity(key, memory))
 
 
 def interpolate(content: jax.Array, previous: jax.Array, gate: jax.Array) -> jax.Array:
@@ -155,7 +134,7 @@ def shift(weights: jax.Array, shift_weights: jax.Array) -> jax.Array:
     return shift_weights @ jnp.stack([jnp.roll(weights, offset) for offset in offsets])
 
 
-def sharpen(weights: jax.Array, sharpness: jax.Array, slots: jax.Array | None = None) -> jax.Array:
+def sharpen(weights: jax.Array, sharpness: jax.Array) -> jax.Array:
     """The weighting raised to a power and normalised.
 
     Equation 9: w(i) = w~(i)^gamma / sum_j w~(j)^gamma, computed as a softmax of gamma log w~, which
@@ -164,7 +143,6 @@ def sharpen(weights: jax.Array, sharpness: jax.Array, slots: jax.Array | None = 
     Args:
       weights: w~, [N], non-negative.
       sharpness: gamma, scalar, at least 1.
-      slots: [N], false for padding, which has no weight; None if there is none.
 
     Returns:
       The weighting, [N].
@@ -172,10 +150,8 @@ def sharpen(weights: jax.Array, sharpness: jax.Array, slots: jax.Array | None = 
     Raises:
       AssertionError: a shape does not fit.
     """
-    exist = weights if slots is None else slots
-    check_shapes(weights=(weights, "N"), sharpness=(sharpness, ""), slots=(exist, "N"))
-    logits = sharpness * jnp.log(_at_least(_MIN_WEIGHT, weights))
-    return jax.nn.softmax(logits, where=slots)
+    check_shapes(weights=(weights, "N"), sharpness=(sharpness, ""))
+    return jax.nn.softmax(sharpness * jnp.log(_at_least(_MIN_WEIGHT, weights)))
 
 
 def address(memory: jax.Array, previous: jax.Array, parameters: AddressParameters) -> jax.Array:

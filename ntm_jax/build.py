@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
@@ -191,28 +190,13 @@ def _ntm(fields: ConfigDict, features: int, num_slots: int) -> models.NTM:
         },
     )
     learn = [part for part in models.LEARNABLE if fields[f"{part}_start"] == "learned"]
-    if fields.implementation == "fused":
-        _check_fused(cell, noisy=fields.head_noise > 0)
     return models.NTM(
         cell,
         learn=tuple(learn),
         head_noise=fields.head_noise,
         remat=fields.remat,
         segment=fields.segment,
-        implementation=fields.implementation,
     )
-
-
-def _check_fused(cell: NTMCell, noisy: bool) -> None:
-    """Asks for a step of one number, as the kernels do not mind how many there are."""
-    from ntm_jax import fused  # Pallas, which only those who want it wait for
-
-    carry = jax.eval_shape(lambda: cell.initialize_carry(jax.random.key(0), (1,)))
-    try:
-        inputs = jax.ShapeDtypeStruct((1, 1), jnp.float32)
-        fused.fits("fused", cell, carry, inputs, noisy=noisy)
-    except ValueError as error:
-        raise ConfigError(f"model.{error}") from None
 
 
 def _stack(cells: Iterable[nn.RNNCellBase]) -> nn.RNNCellBase:

@@ -39,7 +39,7 @@ _LATER = dict(
     ema_decay=0.0,
     restart_after=0,
 )
-_LATER_NTM = dict(train_slots=(), segment=0, implementation="xla", head_noise=0.0, content_reads=0)
+_LATER_NTM = dict(train_slots=(), segment=0, head_noise=0.0, content_reads=0)
 
 
 def validate(config: ConfigDict) -> None:
@@ -118,6 +118,7 @@ def from_dict(values: dict[str, Any]) -> ConfigDict:
         values["task"] = {"blank_rate": 0.0} | values["task"]
     if isinstance(values.get("model"), dict) and values["model"].get("name") == "ntm":
         values["model"] = _LATER_NTM | values["model"]
+        values["model"].pop("implementation", None)
     return ConfigDict(_LATER | values)
 
 

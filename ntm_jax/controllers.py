@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-__all__ = ["LSTM", "FeedForward", "Stack", "lstm_step"]
+__all__ = ["LSTM", "FeedForward", "Stack"]
 
 
 class FeedForward(nn.RNNCellBase):
@@ -88,8 +88,10 @@ class LSTM(nn.RNNCellBase):
 
         seen = jnp.concatenate([inputs, hidden.astype(inputs.dtype)], axis=-1)
         raw = nn.Dense(4 * self.features, bias_init=bias_init, dtype=self.dtype)(seen)
-        carry = lstm_step(cell, *jnp.split(raw.astype(cell.dtype), 4, axis=-1))
-        return carry, carry[1]
+        i, f, g, o = jnp.split(raw.astype(cell.dtype), 4, axis=-1)
+        cell = nn.sigmoid(f) * cell + nn.sigmoid(i) * nn.tanh(g)
+        hidden = nn.sigmoid(o) * nn.tanh(cell)
+        return (cell, hidden), hidden
 
     @nn.nowrap
     def initialize_carry(
@@ -104,25 +106,6 @@ class LSTM(nn.RNNCellBase):
     def num_feature_axes(self) -> int:
         """An input has one feature axis."""
         return 1
-
-
-def lstm_step(
-    cell: jax.Array, write: jax.Array, forget: jax.Array, value: jax.Array, show: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """What an LSTM without peepholes does once its gates are known, before their activation.
-
-    Args:
-      cell: c, [..., H].
-      write: of the input gate, [..., H].
-      forget: of the forget gate.
-      value: of what is written.
-      show: of the output gate.
-
-    Returns:
-      The next c and h.
-    """
-    cell = nn.sigmoid(forget) * cell + nn.sigmoid(write) * nn.tanh(value)
-    return cell, nn.sigmoid(show) * nn.tanh(cell)
 
 
 class Stack(nn.RNNCellBase):

@@ -77,7 +77,6 @@ _MODELS = {
         dtype="float32",
         remat=True,
         segment=0,  # steps; about the root of a long sequence trains it in little memory
-        implementation="xla",  # of a sequence; "fused" and "auto": one kernel on a GPU (models.NTM)
     ),
     "skip_lstm": dict(hidden_size=256, num_layers=3),
     "gru": dict(hidden_size=256, num_layers=3),

@@ -16,14 +16,11 @@ from ntm_jax.recurrent import Recurrent
 from ntm_jax.starts import Initializer
 
 __all__ = [
-    "IMPLEMENTATIONS",
     "LEARNABLE",
     "NTM",
     "num_params",
     "trace",
 ]
-
-IMPLEMENTATIONS = ("xla", "fused", "auto")
 
 # Parts of an NTM's initial state that can be parameters.
 LEARNABLE = ("controller", "memory", "weights")
@@ -46,46 +43,17 @@ class NTM(Recurrent):
         a "dropout" key is given to `apply`; drawn anew for every step, the same for a whole batch.
         A jump that is only just made, or a step that only just follows the last, is lost to it now
         and then, and is learned until there is room to spare.
-      implementation: of the sequence: "xla", a scan; "fused", one kernel launch on a GPU (`fused`),
-        for the machines that it is written for; "auto", the kernel where it can be and the scan
-        elsewhere, with a line in the log that says why. On a CPU "fused" is interpreted: slow, and
-        for tests alone. `unroll`, `remat` and `segment` are of the scan.
-
-    Raises:
-      ValueError: an implementation that there is not.
     """
 
     cell: NTMCell
     learn: Sequence[str] = ()
     head_noise: float = 0.0
-    implementation: str = "xla"
-
-    def __post_init__(self) -> None:
-        """Checks the implementation's name."""
-        super().__post_init__()
-        if self.implementation not in IMPLEMENTATIONS:
-            raise ValueError(
-                f"implementation: expected one of {IMPLEMENTATIONS}, got {self.implementation!r}"
-            )
 
     def run(
         self, carry: NTMState, inputs: jax.Array, mask: jax.Array | None, *others: Any
     ) -> tuple[NTMState, jax.Array]:
-        """The machine's steps, in one kernel launch where that is asked for and can be.
-
-        Raises:
-          ValueError: "fused" is asked for, and cannot be.
-        """
-        noise = self._noise(inputs)
-        if self.implementation == "xla" or self.is_initializing():
-            return super().run(carry, inputs, mask, noise, *others)
-        from ntm_jax import fused  # Pallas: who imports the cell does not want it
-
-        recorded = self.is_mutable_collection("trace")
-        noisy = noise is not None
-        if fused.fits(self.implementation, self.cell, carry, inputs, mask, recorded, noisy):
-            return fused.run(self.cell, self.cell.variables["params"], carry, inputs)
-        return super().run(carry, inputs, mask, noise, *others)
+        """The machine's steps, with noise on what moves its heads."""
+        return super().run(carry, inputs, mask, self._noise(inputs), *others)
 
     def _noise(self, inputs: jax.Array) -> jax.Array | None:
         """On the heads, for every step; the batch has one draw, over how many devices ever."""
@@ -160,8 +128,8 @@ def trace(
       The outputs, and a `Step` whose leaves have a time axis behind the batch axes. Masked steps
       show what the heads would have done.
     """
-    # Nothing to keep small, as there is no backward pass; and step by step, not in one launch.
-    whole = model.clone(segment=0, implementation="xla")
+    # Nothing to keep small, as there is no backward pass.
+    whole = model.clone(segment=0)
     outputs, recorded = whole.apply({"params": params}, inputs, mask, mutable=["trace"])
     return outputs, recorded["trace"]["cell"]["step"]
 

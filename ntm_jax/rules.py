@@ -94,7 +94,6 @@ _RULES: dict[str, Rule] = {
     "model.weights_start": _one_of("one_hot", "uniform", "learned"),
     "model.controller_start": _one_of("zero", "learned"),
     "model.dtype": _one_of("float32", "bfloat16"),
-    "model.implementation": _one_of("xla", "fused", "auto"),
 }
 
 

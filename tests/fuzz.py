@@ -12,7 +12,7 @@ from ntm_jax.tasks import TASKS
 MODELS = ("ntm", "skip_lstm", "gru", "transformer", "keras_lstm", "dense")
 CHOICES = ("adam", "graves_rmsprop", "feed_forward", "lstm", "gru", "tanh", "relu", "sigmoid")
 CHOICES += ("linear", "marked", "constant", "random", "learned", "one_hot", "uniform", "zero")
-CHOICES += ("float32", "bfloat16", "xla", "fused", "auto", "default", "ntm_keras", "paper")
+CHOICES += ("float32", "bfloat16", "default", "ntm_keras", "paper")
 CHOICES += ("collier", *TASKS, *MODELS)
 
 # What makes any model small; a field that it has not is left out.

@@ -154,15 +154,6 @@ def test_large_sharpness_leaves_the_largest_weight_alone_and_ties_share():
     np.testing.assert_allclose(got, [0, 0.5, 0.5], atol=1e-6)
 
 
-@pytest.mark.parametrize("function", [addressing.similarity_weights, addressing.sharpen])
-def test_padding_has_no_weight_and_changes_none(function):
-    # Behind the five slots numbers that would outweigh all of them.
-    values = jnp.array([0.5, 0.1, 0.2, 0.0, 0.2, 90.0, 0.0, 90.0])
-    got = function(values, jnp.float32(1e3), jnp.arange(8) < 5)
-    np.testing.assert_array_equal(got[5:], 0.0)
-    np.testing.assert_array_equal(got[:5], function(values[:5], jnp.float32(1e3)))
-
-
 def test_a_closed_gate_and_a_one_hot_shift_walk_along_the_slots_whatever_the_memory_holds():
     emitted = AddressParameters(
         key=jnp.array([1.0, -2.0]),

@@ -48,12 +48,6 @@ def test_every_controller_and_start_trains(controller, start):
     assert bool(learned) == (start == "learned")
 
 
-def test_the_implementation_is_the_one_the_config_names():
-    for name in ("xla", "auto"):
-        model = build.make_model(settings(**{"model.implementation": name}))
-        assert model.implementation == name
-
-
 @pytest.mark.parametrize(
     ("start", "slots"),
     [("marked", [[0.5, 0.5], [0.0, 0.0], [0.0, 0.0]]), ("constant", [[0.5, 0.5]] * 3)],
@@ -198,13 +192,6 @@ def test_a_memory_with_fewer_slots_than_its_start_is_learned_for_is_refused():
         build.make_model(settings(**learned))
     with pytest.raises(configs.ConfigError, match="slots: expected at least the 22 .*, got 20"):
         build.make_model(settings(**learned), num_slots=20)
-
-
-def test_a_machine_that_the_kernels_are_not_written_for_is_refused_before_training():
-    config = settings(**{"model.implementation": "fused", "model.dtype": "bfloat16"})
-    said = "^model.implementation 'fused': dtype: expected None, got"
-    with pytest.raises(configs.ConfigError, match=said):
-        build.make_trained_models(config)
 
 
 def test_the_learning_rate_halves_in_its_half_life(optax_promotion):

@@ -44,7 +44,6 @@ def settings(**overrides):
         ("model.train_slots", (True,), "model.train_slots: expected whole numbers"),
         ("eval_lengths", (10**10,), "eval_lengths: expected one or more whole numbers"),
         ("eval_lengths", (3,) * 65, "eval_lengths: expected at most 64 numbers, got (3, 3,"),
-        ("model.implementation", "cuda", "model.implementation: expected one of ('xla', 'fused'"),
     ],
 )
 def test_a_bad_value_is_named_in_one_line(name, value, said):
@@ -67,7 +66,7 @@ def test_a_name_too_many_or_too_few_is_named():
 def test_a_config_of_an_older_version_is_filled_with_what_it_was_trained_by():
     stored = settings().to_dict()
     del stored["clip_value"], stored["task"]["blank_rate"]
-    for name in ("train_slots", "segment", "implementation", "head_noise"):
+    for name in ("train_slots", "segment", "head_noise"):
         del stored["model"][name]
     filled = configs.from_dict(stored)
     configs.validate(filled)
