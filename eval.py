@@ -6,13 +6,16 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from ntm_jax import compilation, evaluation, parallel, pretrained, reports, room, runs
-from ntm_jax.checkpoints import CheckpointError
-from ntm_jax.config import ConfigError, eval_name, eval_sizes, plural
-from ntm_jax.rules import most
+from ntm_jax import pretrained
+from ntm_jax.evaluation import scoring, tables
+from ntm_jax.runtime import compilation_cache, sharding, memory_estimate
+from ntm_jax.training import run_dir
+from ntm_jax.training.checkpoints import CheckpointError
+from ntm_jax.training.config import ConfigError, eval_name, eval_sizes, plural
+from ntm_jax.training.rules import most
 from ntm_jax.tasks import TASKS
 from ntm_jax.tasks.base import Size, describe
-from ntm_jax.trained import Trained, load_pretrained, load_run
+from ntm_jax.training.restore import Trained, load_pretrained, load_run
 
 _AXES = {
     axis: flags.DEFINE_list(plural(axis), None, "Numbers, by commas; the run's own if not given.")
@@ -41,9 +44,9 @@ def main(argv: list[str]) -> None:
         sys.exit(f"eval.py: expected flags alone, got {' '.join(argv[1:])}")
     numbers = {axis: _numbers(axis, f.value) for axis, f in _AXES.items() if f.value is not None}
     logging.set_verbosity(logging.WARNING)
-    compilation.use_cache()
-    compilation.use_quick_compiler()
-    parallel.use_all_cores()
+    compilation_cache.use_cache()
+    compilation_cache.use_quick_compiler()
+    sharding.use_all_cores()
     try:
         trained = _load()
         for remark in trained.remarks:
@@ -65,24 +68,24 @@ def main(argv: list[str]) -> None:
                     file=sys.stderr,
                 )
         options = {"num_sequences": _SEQUENCES.value, "seed": _SEED.value}
-        results = evaluation.evaluate_members(model, trained.members, task, sizes, **options)
+        results = scoring.evaluate_members(model, trained.members, task, sizes, **options)
         if len(results) > 1:
-            print(reports.members_table(trained, results))
+            print(tables.members_table(trained, results))
         else:
-            print(reports.table(task, results[0]))
+            print(tables.table(task, results[0]))
         if len(results) > 1 and (_PER_STEP.value or _PLOTS.value):
             print(f"seed {trained.seeds[0]} alone from here on; --member takes another")
         if _PER_STEP.value:
             for size in sizes:
-                accuracy = evaluation.accuracy_by_step(model, trained.params, task, size, **options)
-                print(reports.step_table(describe(task, size), accuracy))
+                accuracy = scoring.accuracy_by_step(model, trained.params, task, size, **options)
+                print(tables.step_table(describe(task, size), accuracy))
         if _JSON.value:
-            runs.write_json(Path(_JSON.value), reports.as_json(trained, results))
+            run_dir.write_json(Path(_JSON.value), tables.as_json(trained, results))
             print(f"wrote {_JSON.value}")
         if _PLOTS.value:
-            for path in reports.save_plots(trained, sizes, Path(_PLOTS.value), _SEED.value):
+            for path in tables.save_plots(trained, sizes, Path(_PLOTS.value), _SEED.value):
                 print(f"wrote {path}")
-    except (CheckpointError, ConfigError, OSError, runs.RunError) as error:
+    except (CheckpointError, ConfigError, OSError, run_dir.RunError) as error:
         sys.exit(f"eval.py: {error}")
 
 
@@ -98,8 +101,8 @@ def _load() -> Trained:
     if _WORKDIR.value is not None:
         return load_run(Path(_WORKDIR.value), _SLOTS.value, _MEMBER.value)
     try:
-        workdir = runs.newest_run()
-    except runs.RunError as error:
+        workdir = run_dir.newest_run()
+    except run_dir.RunError as error:
         if _MEMBER.value is not None:
             raise
         print(f"eval.py: {error}\neval.py: here is copy_ntm, pretrained", file=sys.stderr)
@@ -125,7 +128,7 @@ def _sizes(trained: Trained, numbers: dict[str, tuple[int, ...]]) -> list[Size]:
         sys.exit(f"eval.py: {error}")
     if trained.num_slots is not None:
         config.model.num_slots = trained.num_slots
-    room.check_evaluation(config, trained.task, trained.model, sizes, len(trained.seeds))
+    memory_estimate.check_evaluation(config, trained.task, trained.model, sizes, len(trained.seeds))
     return sizes
 
 

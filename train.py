@@ -7,12 +7,12 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from ntm_jax import compilation, parallel, processes, signals
-from ntm_jax.checkpoints import CheckpointError
-from ntm_jax.config import ConfigError, flat, unknown_setting
-from ntm_jax.processes import ProcessesError
-from ntm_jax.runs import RunError
-from ntm_jax.training import TrainingError, train
+from ntm_jax.runtime import compilation_cache, sharding, distributed, preemption
+from ntm_jax.training.checkpoints import CheckpointError
+from ntm_jax.training.config import ConfigError, flat, unknown_setting
+from ntm_jax.runtime.distributed import ProcessesError
+from ntm_jax.training.run_dir import RunError
+from ntm_jax.training.loop import TrainingError, train
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File that makes the config.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; runs/<config name> if not given.")
@@ -78,16 +78,16 @@ def main(argv: list[str]) -> None:
     workdir = Path(_WORKDIR.value or f"runs/{name}")
     # What orbax logs as an error it raises too.
     logging.set_verbosity(logging.FATAL)
-    compilation.use_cache()
-    compilation.use_quick_compiler()
-    parallel.use_all_cores()
-    signals.leave_within(
+    compilation_cache.use_cache()
+    compilation_cache.use_quick_compiler()
+    sharding.use_all_cores()
+    preemption.leave_within(
         _SECONDS_TO_SAVE,
         "train.py: stopped before the run was saved; the same command goes on from the newest "
         f"checkpoint in {workdir / 'checkpoints'}, or from the start",
     )
     try:
-        processes.start(
+        distributed.start(
             _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value, _DISTRIBUTED.value
         )
     except ProcessesError as error:
@@ -100,7 +100,7 @@ def main(argv: list[str]) -> None:
         status = f"train.py: {error}"
     except KeyboardInterrupt:  # the second one
         status = 130
-    processes.leave(status)
+    distributed.leave(status)
     sys.exit(status)
 
 

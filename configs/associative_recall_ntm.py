@@ -10,7 +10,7 @@ after 1,000 to 6,000 updates; at the end the median had no wrong bit there, 0.15
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config import default
+from ntm_jax.training.config import default
 
 
 def get_config() -> ConfigDict:

@@ -10,7 +10,7 @@ bit there, 0.01 with 12 items and 0.08 with 20
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config import default
+from ntm_jax.training.config import default
 
 
 def get_config() -> ConfigDict:

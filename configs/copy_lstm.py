@@ -9,7 +9,7 @@ as many as by chance at 80 and 120 (benchmarks/results/ensembles/copy_lstm.json)
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config import default
+from ntm_jax.training.config import default
 
 
 def get_config() -> ConfigDict:

@@ -10,7 +10,7 @@ in another one, up to 1,000 vectors in 2,048 slots (ensembles/copy_ntm.json).
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config import default
+from ntm_jax.training.config import default
 
 
 def get_config() -> ConfigDict:

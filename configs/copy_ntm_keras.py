@@ -13,7 +13,7 @@ had no wrong bit at lengths 5, 10, 20, 40 and 80; one never learned
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config import default
+from ntm_jax.training.config import default
 
 
 def get_config() -> ConfigDict:

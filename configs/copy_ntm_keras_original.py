@@ -11,7 +11,7 @@ machine by other settings.
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config import default
+from ntm_jax.training.config import default
 
 
 def get_config() -> ConfigDict:

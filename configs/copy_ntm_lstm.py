@@ -10,7 +10,7 @@ up to length 120, all 30 none with 300 vectors in 512 slots, and 25 none with 1,
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config import default
+from ntm_jax.training.config import default
 
 
 def get_config() -> ConfigDict:

@@ -9,7 +9,7 @@ benchmarks/results/ensembles/ngrams_lstm.json.
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config import default
+from ntm_jax.training.config import default
 
 
 def get_config() -> ConfigDict:

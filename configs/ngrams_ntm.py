@@ -9,7 +9,7 @@ after 5,000 to 6,000 sequences (benchmarks/results/ensembles/ngrams_ntm.json).
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config import default
+from ntm_jax.training.config import default
 
 
 def get_config() -> ConfigDict:

@@ -9,7 +9,7 @@ within 1.5 bits a sequence of the optimum after 16,000 to 24,000 sequences
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config import default
+from ntm_jax.training.config import default
 
 
 def get_config() -> ConfigDict:

@@ -9,7 +9,7 @@ bits of 128 in the median, 5.1 at the least and 61 at the most
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config import default
+from ntm_jax.training.config import default
 
 
 def get_config() -> ConfigDict:

@@ -9,7 +9,7 @@ had 7.4 wrong bits of 128 in the median, 1.9 at the least and 8.1 at the most
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config import default
+from ntm_jax.training.config import default
 
 
 def get_config() -> ConfigDict:

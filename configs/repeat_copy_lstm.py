@@ -9,7 +9,7 @@ Three seeds, 20,000 sequences each, at once in 86 minutes on one core of a 2-cor
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config import default
+from ntm_jax.training.config import default
 
 
 def get_config() -> ConfigDict:

@@ -11,7 +11,7 @@ times; two have more than 0.1 wrong bits. None counts to 20
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config import default
+from ntm_jax.training.config import default
 
 
 def get_config() -> ConfigDict:

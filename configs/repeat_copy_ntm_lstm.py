@@ -10,7 +10,7 @@ to 20 (benchmarks/results/ensembles/repeat_copy_ntm_lstm.json).
 
 from ml_collections import ConfigDict
 
-from ntm_jax.config import default
+from ntm_jax.training.config import default
 
 
 def get_config() -> ConfigDict:

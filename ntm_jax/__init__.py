@@ -5,7 +5,7 @@ from typing import Any
 from ntm_jax.cell import NTMCell, NTMState
 from ntm_jax.controllers import LSTM, FeedForward, Stack
 from ntm_jax.models import NTM, trace
-from ntm_jax.recurrent import Recurrent
+from ntm_jax.rnn import Recurrent
 
 __all__ = [
     "LSTM",

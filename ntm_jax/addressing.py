@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.shapes import check_shapes
+from ntm_jax._shapes import check_shapes
 
 __all__ = [
     "AddressParameters",

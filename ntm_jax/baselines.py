@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from ntm_jax.controllers import LSTM, FeedForward, Stack
-from ntm_jax.recurrent import Recurrent
+from ntm_jax.rnn import Recurrent
 
 __all__ = ["Transformer", "dense", "gru", "keras_lstm", "skip_lstm"]
 

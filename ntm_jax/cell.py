@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from ntm_jax import heads
-from ntm_jax.starts import Initializer, marked_memory, one_hot_weights, uniform_weights
+from ntm_jax.initializers import Initializer, marked_memory, one_hot_weights, uniform_weights
 from ntm_jax.step import Step, machine_step
 
 __all__ = [

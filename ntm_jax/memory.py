@@ -6,7 +6,7 @@ memory slots, M the width of a slot, W the number of write heads.
 
 import jax
 
-from ntm_jax.shapes import check_shapes
+from ntm_jax._shapes import check_shapes
 
 __all__ = ["add", "erase", "read", "write"]
 

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 
 from ntm_jax import heads
 from ntm_jax.cell import NTMCell, NTMState, Step
-from ntm_jax.recurrent import Recurrent
-from ntm_jax.starts import Initializer
+from ntm_jax.rnn import Recurrent
+from ntm_jax.initializers import Initializer
 
 __all__ = [
     "LEARNABLE",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 
 from ntm_jax import addressing, heads, memory
-from ntm_jax.shapes import check_shapes
+from ntm_jax._shapes import check_shapes
 
 __all__ = ["Step", "machine_step"]
 

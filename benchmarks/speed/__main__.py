@@ -40,8 +40,8 @@ from absl import app, flags, logging
 
 from benchmarks import commands, conditions
 from benchmarks.speed import limit, peer, report, rounds, work
-from ntm_jax import compilation, parallel
-from ntm_jax import config as configs
+from ntm_jax.runtime import compilation_cache, sharding
+from ntm_jax.training import config as configs
 
 _PEER = flags.DEFINE_string("pytorch_ntm", None, "Checkout of loudinthecloud/pytorch-ntm.")
 _BATCH_SIZES = flags.DEFINE_list("batch_sizes", ["1", "16", "32", "128", "512"], "Of one seed.")
@@ -72,8 +72,8 @@ def main(argv: list[str]) -> None:
     train = None if _PEER.value is None else peer.load("speed", _PEER.value)
     logging.set_verbosity(logging.WARNING)
     jax.config.update("jax_platforms", _PLATFORM.value)
-    compilation.use_quick_compiler()
-    parallel.use_all_cores()
+    compilation_cache.use_quick_compiler()
+    sharding.use_all_cores()
     used = (_BATCH_SIZES, _ENSEMBLES, _BFLOAT16, _PEER_BATCH_SIZES, _CONTROLLERS)
     used = {flag.name: flag.value for flag in (*used, _ROUNDS, _SECONDS, _PROBE, _PLATFORM)}
     with conditions.noted(used) as document:

@@ -25,7 +25,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.success import Limits
+from ntm_jax.training.success import Limits
 from ntm_jax.tasks.base import WHOLE, Batch, Size, Span, Task, draw
 
 __all__ = ["FORMATS", "AssociativeRecall"]

@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.success import Limits
+from ntm_jax.training.success import Limits
 
 __all__ = [
     "UNIFORM",

@@ -2,9 +2,9 @@ import shutil
 
 import jax
 import pytest
-from tiny import tiny_config
+from support.tiny_config import tiny_config
 
-from ntm_jax import training
+from ntm_jax.training import loop
 
 
 @pytest.fixture(scope="session")
@@ -12,7 +12,7 @@ def whole(tmp_path_factory):
     """A run to its end that nothing happens to, with checkpoints of 8 and 12 updates."""
     workdir = tmp_path_factory.mktemp("whole") / "run"
     with jax.numpy_dtype_promotion("standard"):
-        training.train(tiny_config("dense"), workdir)
+        loop.train(tiny_config("dense"), workdir)
     return workdir
 
 

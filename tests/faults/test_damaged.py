@@ -3,14 +3,14 @@
 import shutil
 
 import pytest
-from process import DENSE, command
+from support.subprocess_utils import DENSE, command
 from test_checkpoints import WAYS, files, flip, same
-from test_training import lines, stored
-from tiny import tiny_config
+from test_loop import lines, stored
+from support.tiny_config import tiny_config
 
-from ntm_jax import training
-from ntm_jax.checkpoints import CheckpointError, Checkpoints
-from ntm_jax.trained import load_run
+from ntm_jax.training import loop
+from ntm_jax.training.checkpoints import CheckpointError, Checkpoints
+from ntm_jax.training.restore import load_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optax_promotion")]
 
@@ -20,7 +20,7 @@ EVAL = ("eval.py", "--workdir=run", "--lengths=3", "--sequences=4")
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_damaged_file_leads_to_the_checkpoint_before_it(whole, copy, way, capsys):
-    """In this process: `training.train`, and what eval.py loads."""
+    """In this process: `loop.train`, and what eval.py loads."""
     names = files(whole / "checkpoints/12")
     assert len(names) > 10
     workdir = copy()
@@ -34,7 +34,7 @@ def test_a_damaged_file_leads_to_the_checkpoint_before_it(whole, copy, way, caps
         assert len(trained.remarks) == 1
         assert same(trained.members, earlier)
         capsys.readouterr()
-        training.train(tiny_config("dense"), workdir)
+        loop.train(tiny_config("dense"), workdir)
         out, err = capsys.readouterr()
         assert err == ""
         assert f"/12: expected {trained.remarks[0].partition(': expected ')[2]}" in out

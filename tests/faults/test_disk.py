@@ -4,11 +4,11 @@ import resource
 import shutil
 import subprocess
 
-import process
+from support import subprocess_utils
 import pytest
-from process import DENSE, command
+from support.subprocess_utils import DENSE, command
 from test_checkpoints import files, same
-from test_training import lines, stored
+from test_loop import lines, stored
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optax_promotion")]
 
@@ -82,9 +82,9 @@ def test_a_full_disk(cut_short, whole, room):
     sizes = [(cut_short / name).stat().st_size for name in files(cut_short)]
     pages = sum(-(-size // 4096) for size in sizes)
     done = subprocess.run(
-        [*alone, "sh", "-c", _FILLED, "sh", str(4 * pages + room), *process.argv(*TRAIN)],
+        [*alone, "sh", "-c", _FILLED, "sh", str(4 * pages + room), *subprocess_utils.argv(*TRAIN)],
         cwd=folder,
-        env=process.environment(**ENVIRONMENT),
+        env=subprocess_utils.environment(**ENVIRONMENT),
         capture_output=True,
         text=True,
     )
@@ -108,13 +108,13 @@ def test_a_folder_that_may_not_be_written_to(cut_short, whole, place):
 
 def test_a_second_run_in_the_folder_is_refused_and_the_first_goes_on(tmp_path):
     arguments = (*TRAIN, "--config.num_steps=1000000")
-    first = process.start(tmp_path, *arguments)
+    first = subprocess_utils.start(tmp_path, *arguments)
     first.stdout.readline()
     assert_one_line(command(tmp_path, *arguments), "got one in which another process does")
     assert first.poll() is None
     first.kill()
     first.communicate()
-    third = process.start(tmp_path, *arguments)
+    third = subprocess_utils.start(tmp_path, *arguments)
     assert third.stdout.readline()
     third.kill()
     assert third.communicate()[1] == ""

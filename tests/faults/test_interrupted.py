@@ -5,11 +5,11 @@ import signal
 import time
 
 import pytest
-from process import DENSE, ROOT, command, start
-from test_training import lines, stored
+from support.subprocess_utils import DENSE, ROOT, command, start
+from test_loop import lines, stored
 
-from ntm_jax import runs
-from ntm_jax.checkpoints import Checkpoints
+from ntm_jax.training import run_dir
+from ntm_jax.training.checkpoints import Checkpoints
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optax_promotion")]
 
@@ -37,8 +37,8 @@ def whole(tmp_path_factory):
 def at_a_random_moment(process, workdir, rng):
     """Waits until some lines of metrics were added to those that there were, and a little more."""
     process.stdout.readline()  # it has read what was there
-    lines_then = len(runs.read_metrics(workdir)) + rng.randrange(LINES)
-    while process.poll() is None and len(runs.read_metrics(workdir)) < lines_then:
+    lines_then = len(run_dir.read_metrics(workdir)) + rng.randrange(LINES)
+    while process.poll() is None and len(run_dir.read_metrics(workdir)) < lines_then:
         time.sleep(0.002)
     time.sleep(rng.uniform(0, 0.1))
 

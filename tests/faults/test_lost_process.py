@@ -5,13 +5,14 @@ import signal
 import time
 
 import pytest
-from pairs import ALONE, ARGUMENTS, pair, run_pair
-from process import command, ended
-from test_processes import assert_alike
-from test_training import lines
+from support.multiprocess import ALONE, ARGUMENTS, pair, run_pair
+from support.subprocess_utils import command, ended
+from test_distributed import assert_alike
+from test_loop import lines
 
-from ntm_jax import processes, runs
-from ntm_jax.checkpoints import Checkpoints
+from ntm_jax.runtime import distributed
+from ntm_jax.training import run_dir
+from ntm_jax.training.checkpoints import Checkpoints
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optax_promotion")]
 
@@ -39,8 +40,8 @@ def wait_for_checkpoint(cwd, running):
     while not Checkpoints(run).steps():
         assert all(process.poll() is None for process in running)
         time.sleep(0.01)
-    count = len(runs.read_metrics(run))
-    while len(runs.read_metrics(run)) == count:
+    count = len(run_dir.read_metrics(run))
+    while len(run_dir.read_metrics(run)) == count:
         time.sleep(0.01)
 
 
@@ -58,12 +59,12 @@ def test_where_one_is_killed_the_other_ends_in_time_and_both_go_on(long, tmp_pat
         wait_for_checkpoint(tmp_path, running)
         running[victim].kill()
         since = time.monotonic()
-        other = ended(running[1 - victim], timeout=processes.HEARTBEAT_SECONDS + SLACK)
+        other = ended(running[1 - victim], timeout=distributed.HEARTBEAT_SECONDS + SLACK)
         waited = time.monotonic() - since
     with capsys.disabled():
         print(f"\nprocess {victim} killed, the other ended after {waited:.1f} s")
     assert other.returncode != 0
-    assert other.stderr.startswith(f"train.py: {processes.GONE}")
+    assert other.stderr.startswith(f"train.py: {distributed.GONE}")
     assert other.stderr.count("\n") == 1
     # Its folder is locked no more.
     alone = command(tmp_path / "0", *ARGUMENTS, *LONG, "--config.seed=1", **ALONE)
@@ -83,7 +84,7 @@ def test_a_signal_to_one_stops_both_with_a_checkpoint(long, tmp_path, victim, nu
     assert [(each.returncode, each.stderr) for each in done] == 2 * [(code, "")]
     assert f"interrupted by {number.name}; the same command resumes" in done[0].stdout
     newest = Checkpoints(tmp_path / "0/run").steps()[-1]
-    assert runs.read_metrics(tmp_path / "0/run")[-1]["step"] == newest
+    assert run_dir.read_metrics(tmp_path / "0/run")[-1]["step"] == newest
     assert_it_ends_as(long, tmp_path)
 
 

@@ -1,7 +1,7 @@
 """A hundred thousand updates: what a run holds on to does not grow with them."""
 
 import pytest
-from watched import assert_steady, watch
+from support.leak_probe import assert_steady, watch
 
 pytestmark = pytest.mark.slow
 
