@@ -1,4 +1,24 @@
-"""Trains the model of a config: python train.py --config=configs/copy_ntm.py."""
+"""Trains the model that a config describes.
+
+    python train.py --config=configs/copy_ntm.py
+    python train.py --config=configs/copy_ntm.py --config.model.num_slots=256 --workdir=runs/large
+
+The folder configs/ has the settings of every published result. TASK is one of copy, repeat_copy,
+associative_recall, ngrams, priority_sort:
+
+    configs/TASK_ntm.py            NTM with a feed-forward controller
+    configs/TASK_ntm_lstm.py       NTM with an LSTM controller
+    configs/TASK_lstm.py           LSTM baseline
+    configs/baselines.py:TASK_gru, configs/baselines.py:TASK_transformer
+    configs/paper.py:TASK_MODEL    settings of the paper
+    configs/copy_ntm_keras.py, configs/copy_lstm_keras.py    settings of flomlo/ntm_keras
+
+--config.KEY=VALUE overrides a key of the config, such as --config.seed=7, --config.num_seeds=10,
+--config.learning_rate=3e-4, --config.task.max_length=30 or --config.model.controller=lstm. A
+mistyped key lists all keys.
+
+The same command resumes an interrupted run. Ctrl-C stores a checkpoint first.
+"""
 
 import itertools
 import sys
@@ -7,101 +27,99 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from ntm_jax.runtime import compilation_cache, sharding, distributed, preemption
+from ntm_jax.runtime import compilation_cache, distributed, sharding
 from ntm_jax.training.checkpoints import CheckpointError
-from ntm_jax.training.config import ConfigError, flat, unknown_setting
-from ntm_jax.runtime.distributed import ProcessesError
-from ntm_jax.training.run_dir import RunError
+from ntm_jax.training.config import ConfigError, flatten, unknown_key_message
 from ntm_jax.training.loop import TrainingError, train
+from ntm_jax.training.run_dir import RunError
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "File that makes the config.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; runs/<config name> if not given.")
-_DISTRIBUTED = flags.DEFINE_bool(
-    "distributed", False, "One of several processes, as SLURM or Kubernetes says which."
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Python file with a get_config() function, such as configs/copy_ntm.py."
 )
-_COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0 of several.")
-_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes there are.")
-_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Run directory, created or resumed. Default: runs/NAME for configs/NAME.py."
+)
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "Call jax.distributed.initialize() in a SLURM or Kubernetes cluster."
+)
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "host:port of process 0, for several processes without a cluster manager."
+)
+_NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "Number of processes; together with --coordinator."
+)
+_PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "Index of this process, from 0; together with --coordinator."
+)
 flags.mark_flag_as_required("config")
 
-_SECONDS_TO_SAVE = 8.0  # after Ctrl-C or SIGTERM; a machine that is shut down allows ten
-
-
-# What absl and ml_collections raise for settings and files that they cannot make a config of.
-_MISTAKES = (AttributeError, LookupError, OSError, SyntaxError, TypeError, ValueError)
+# What absl and ml_collections raise for a flag or file that does not make a config.
+_PARSE_ERRORS = (AttributeError, LookupError, OSError, SyntaxError, TypeError, ValueError)
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
-    """As absl does, but a mistake in a setting or in the file's name is one line."""
+    """Parses flags as absl does, with one line for a wrong key or file."""
     try:
         rest = app.parse_flags_with_usage(argv)
-        flat(_CONFIG.value)  # one that could not be read says so only now
-    except _MISTAKES as error:
-        sys.exit(f"train.py: {_mistake(argv, error)}")
+        flatten(_CONFIG.value)  # raises here if the file could not be read
+    except _PARSE_ERRORS as error:
+        sys.exit(f"train.py: {_parse_error_message(argv, error)}")
     return rest
 
 
-def _mistake(argv: list[str], error: Exception) -> str:
-    """What was wrong: the file, a setting that does not exist, or a value."""
+def _parse_error_message(argv: list[str], error: Exception) -> str:
+    """Returns which file, key or value is wrong."""
     words = [word.lstrip("-") for word in argv]
     files = [word.removeprefix("config=") for word in words if word.startswith("config=")]
     files += [after for word, after in itertools.pairwise(words) if word == "config"]
     for file in files:
-        if not Path(file.partition(":")[0]).is_file():  # what absl says of it is long
-            return f"--config: no such file: {file or 'its name is empty'}"
+        if not Path(file.partition(":")[0]).is_file():
+            return f"--config: no such file: {file or '(empty name)'}"
     try:
-        # The file again, without what was to be changed in it.
-        alone = flags.FlagValues()
-        config_flags.DEFINE_config_file("config", flag_values=alone, sys_argv=[])
-        alone([argv[0], *(f"--config={file}" for file in files)])
-        known = flat(alone.config)
-    except (*_MISTAKES, flags.Error) as of_file:
-        return f"--config: expected a file that makes a config, got: {_in_one_line(of_file)}"
-    changed = [word.removeprefix("config.") for word in words if word.startswith("config.")]
-    for name in (change.split("=")[0] for change in changed):
-        if name not in known:
-            return f"--config.{unknown_setting(name, alone.config)}"
-    return f"--config: {_in_one_line(error)}"
+        # The file alone, without overrides.
+        values = flags.FlagValues()
+        config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=[])
+        values([argv[0], *(f"--config={file}" for file in files)])
+        known = flatten(values.config)
+    except (*_PARSE_ERRORS, flags.Error) as file_error:
+        return f"--config: the file does not return a config: {_one_line(file_error)}"
+    overrides = [word.removeprefix("config.") for word in words if word.startswith("config.")]
+    for key in (override.split("=")[0] for override in overrides):
+        if key not in known:
+            return f"--config.{unknown_key_message(key, values.config)}"
+    return f"--config: {_one_line(error)}"
 
 
-def _in_one_line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
 def main(argv: list[str]) -> None:
-    """Flags in, one library call."""
+    """Calls `train` with the config and the run directory."""
     if len(argv) > 1:
-        sys.exit(f"train.py: expected flags alone, got {' '.join(argv[1:])}")
-    # A file may be given a word: configs/paper.py:copy_ntm.
+        sys.exit(f"train.py: expected flags only, got {' '.join(argv[1:])}")
+    # configs/paper.py:copy_ntm trains in runs/paper_copy_ntm.
     file, _, word = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
     name = "_".join(filter(None, (Path(file).stem, word)))
-    workdir = Path(_WORKDIR.value or f"runs/{name}")
-    # What orbax logs as an error it raises too.
-    logging.set_verbosity(logging.FATAL)
-    compilation_cache.use_cache()
-    compilation_cache.use_quick_compiler()
+    logging.set_verbosity(logging.FATAL)  # orbax also raises what it logs as errors
+    compilation_cache.enable_compilation_cache()
+    compilation_cache.set_fast_compile_flags()
     sharding.use_all_cores()
-    preemption.leave_within(
-        _SECONDS_TO_SAVE,
-        "train.py: stopped before the run was saved; the same command goes on from the newest "
-        f"checkpoint in {workdir / 'checkpoints'}, or from the start",
-    )
     try:
-        distributed.start(
+        distributed.initialize(
             _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value, _DISTRIBUTED.value
         )
-    except ProcessesError as error:
+    except distributed.DistributedError as error:
         sys.exit(f"train.py: {error}")
     status: int | str = 0
     try:
-        if train(_CONFIG.value, workdir)["stopped"] == "SIGINT":
-            status = 130
+        summary = train(_CONFIG.value, Path(_WORKDIR.value or f"runs/{name}"))
+        status = 130 if summary["stop_reason"] == "SIGINT" else 0
     except (CheckpointError, ConfigError, RunError, TrainingError) as error:
         status = f"train.py: {error}"
-    except KeyboardInterrupt:  # the second one
+    except KeyboardInterrupt:  # the second Ctrl-C
         status = 130
-    distributed.leave(status)
-    sys.exit(status)
+    distributed.shutdown_and_exit(status)
 
 
 if __name__ == "__main__":

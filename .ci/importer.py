@@ -1,11 +1,15 @@
-"""What the library alone can do: the cell, and a machine that ships, which copies."""
+"""Uses the library without the training extra: a pretrained model copies without an error."""
 
-from ntm_jax import load_pretrained
-from ntm_jax.evaluation import scoring
-from ntm_jax.cell import NTMCell
+import sys
+
+from ntm_jax import NTMCell, evaluation, load_pretrained
 from ntm_jax.tasks.copy import Copy
 
 model, params = load_pretrained("copy_ntm")
 assert isinstance(model.cell, NTMCell)
-(result,) = scoring.evaluate(model, params, Copy(), [5], num_sequences=8)
+(result,) = evaluation.evaluate(model, params, Copy(), [5], num_sequences=8)
 assert result.bit_errors_per_sequence == 0, result
+
+# Not absl and rich: chex and Flax import those.
+extras = {"matplotlib", "ml_collections", "orbax", "tensorboardX"} & sys.modules.keys()
+assert not extras, extras

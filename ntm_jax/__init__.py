@@ -2,28 +2,32 @@
 
 from typing import Any
 
+from ntm_jax._renamed import renamed_names
 from ntm_jax.cell import NTMCell, NTMState
 from ntm_jax.controllers import LSTM, FeedForward, Stack
 from ntm_jax.models import NTM, trace
-from ntm_jax.rnn import Recurrent
+from ntm_jax.rnn import RNN
 
 __all__ = [
     "LSTM",
     "NTM",
+    "RNN",
     "FeedForward",
     "NTMCell",
     "NTMState",
-    "Recurrent",
     "Stack",
     "load_pretrained",
     "trace",
 ]
 
 
+_renamed_getattr = renamed_names(__name__, {"Recurrent": "RNN"})
+
+
 def __getattr__(name: str) -> Any:
-    """Where it is asked for: who imports the cell does not want settings and files."""
+    """Imports `load_pretrained` when it is used, because it imports the trainer."""
     if name == "load_pretrained":
         from ntm_jax.pretrained import load_pretrained
 
         return load_pretrained
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _renamed_getattr(name)

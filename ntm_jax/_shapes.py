@@ -1,4 +1,4 @@
-"""Shapes of arguments, asserted by chex first of all: broadcasting hides misplaced axes."""
+"""Shape checks of arguments, by chex, that name the argument."""
 
 from typing import Any
 
@@ -9,16 +9,15 @@ __all__ = ["check_shapes"]
 
 
 def check_shapes(**arguments: tuple[Any, str]) -> None:
-    """Checks ranks and sizes: a letter stands for an axis, and for one size in all arguments.
+    """Checks ranks and sizes; each letter stands for one axis size, shared by all arguments.
 
         check_shapes(memory=(memory, "NM"), weights=(weights, "N"))
 
     Args:
-      **arguments: by its name, each argument with a letter for each of its axes.
+      **arguments: for each argument name, the array and one letter per axis.
 
     Raises:
-      AssertionError: names the first argument that does not fit those before it, the shape that
-        was expected, with the letters of sizes that are free, and the one that came.
+      AssertionError: a shape disagrees with its letters or with an earlier argument.
     """
     sizes: dict[str, int] = {}
     for name, (array, letters) in arguments.items():
@@ -26,9 +25,10 @@ def check_shapes(**arguments: tuple[Any, str]) -> None:
         try:
             chex.assert_shape(array, expected)
         except AssertionError:
-            shown = [str(size or letter) for size, letter in zip(expected, letters, strict=True)]
+            known = zip(expected, letters, strict=True)
+            axes = [letter if size is None else str(size) for size, letter in known]
             raise AssertionError(
-                f"{name}: expected shape ({', '.join(shown)}{',' * (len(shown) == 1)}), "
+                f"{name}: expected shape ({', '.join(axes)}{',' * (len(axes) == 1)}), "
                 f"got {np.shape(array)}"
             ) from None
         sizes.update(zip(letters, np.shape(array), strict=True))

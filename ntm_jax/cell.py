@@ -1,13 +1,10 @@
-"""The Neural Turing Machine as a recurrent cell, to stand where an LSTM cell stood.
+"""The Neural Turing Machine as a Flax recurrent cell.
 
-    cell = NTMCell(features=8, controller=FeedForward((100,)))
-    carry = cell.initialize_carry(key, inputs.shape)            # inputs [B, I]
-    variables = cell.init(key, carry, inputs)
-    carry, outputs = cell.apply(variables, carry, inputs)       # outputs [B, 8]
-
-`flax.linen.RNN(cell)`, `nn.scan`, `jax.vmap` and `jax.grad` drive it like any other Flax cell.
+I and O are the numbers of input and output features, N of memory slots, R and W of read and write
+heads; M is the slot width.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,35 +12,52 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ntm_jax import heads
-from ntm_jax.initializers import Initializer, marked_memory, one_hot_weights, uniform_weights
-from ntm_jax.step import Step, machine_step
+from ntm_jax import addressing
+from ntm_jax import memory as memory_ops
+from ntm_jax._renamed import renamed_fields, renamed_names
+from ntm_jax._shapes import check_shapes
+from ntm_jax.heads import Interface, InterfaceSpec
+from ntm_jax.initializers import (
+    Initializer,
+    first_slot_marker,
+    one_hot_weighting,
+    uniform_weighting,
+)
 
 __all__ = [
     "NTMCell",
     "NTMState",
-    "Step",
-    "machine_step",
-    "marked_memory",
-    "one_hot_weights",
-    "uniform_weights",
+    "StepTrace",
+    "access_memory",
+    "first_slot_marker",
+    "one_hot_weighting",
+    "uniform_weighting",
 ]
 
+__getattr__ = renamed_names(
+    __name__,
+    {
+        "Step": "StepTrace",
+        "machine_step": "access_memory",
+        "marked_memory": "first_slot_marker",
+        "one_hot_weights": "one_hot_weighting",
+        "uniform_weights": "uniform_weighting",
+    },
+)
 
-# Raw gate of read heads that start by content. They are to follow what they found as well: with
-# 2.0, which leaves the last place 12 %, fewer seeds learn associative recall.
-_CONTENT_GATE = 1.0
+# A gate of 0.73; the reason is in docs/initialization.md.
+_CONTENT_GATE_BIAS = 1.0
 
 
 class NTMState(NamedTuple):
-    """What the machine carries from one step to the next. Leading batch axes come first.
+    """State between two steps: the carry of `NTMCell`. Leading batch axes come first.
 
     Attributes:
-      controller: the controller's own carry; `()` for a feed-forward one.
+      controller: the controller's carry; `()` for a feed-forward controller.
       memory: [N, M].
-      read_weights: [R, N], each row on the simplex.
-      write_weights: [W, N], each row on the simplex.
-      read_vectors: [R, M], what was read in the last step.
+      read_weights: weightings of the read heads, [R, N], each on the simplex.
+      write_weights: weightings of the write heads, [W, N], each on the simplex.
+      read_vectors: read vectors of the previous step, [R, M].
     """
 
     controller: Any
@@ -53,55 +67,77 @@ class NTMState(NamedTuple):
     read_vectors: jax.Array
 
 
-class NTMCell(nn.RNNCellBase):
-    """Neural Turing Machine cell: `(carry, inputs) -> (carry, outputs)`.
-
-    No parameter's shape depends on the number of slots: weights trained with 128 run with 1,024.
-
-    The default start is an empty memory, a mark in slot 0 and all heads on it, as on a tape whose
-    left end is marked: nothing tells two other slots apart but their distance from the heads, so
-    what is learned about one place is learned about all. The mark is what a read head can hold
-    on to by content until the answer begins, or let go and return to, as the paper's own machine
-    does; in a memory of any size, because slots of zeros are similar to nothing. Without it,
-    machines were left that took a vector of zeros among the inputs for the silence of the answer.
-
-    A key strength that starts high (10) finds a vector again in a memory that is full of others,
-    which the short sequences of training do not ask for and so do not teach. A gate that starts
-    nearly closed (-3: 5 % content), a sharpness that starts above one and shifts that start upwards
-    make walking along the slots, like the head of a tape, what a head does before it has learned
-    anything. What moves the heads starts from these biases alone, with a kernel of zero: a head
-    whose steps hang on what is seen and read, as a random kernel would have it, walks well enough
-    for the trained lengths and strays beyond them.
-
-    The first `content_reads` read heads start the other way, as on a memory that is asked for what
-    is in it: their gates are mostly open, and they look for what the first write head would add, so
-    that what is seen is found where it was written before, and moving on, what came after it. A
-    machine whose read heads all walk behind its write head reads what it has just written, and may
-    take long to learn that there is more.
+class StepTrace(NamedTuple):
+    """Memory access of one step, as the collection "trace" stores it.
 
     Attributes:
-      features: O, size of the output.
-      controller: any RNN cell; it sees the inputs and the last read vectors.
-      num_slots: N.
-      slot_width: M.
-      num_read_heads: R.
-      num_write_heads: W.
-      max_shift: the farthest a head moves in one step.
-      memory_init: initial memory, called with a key and (N, M).
-      weights_init: first weightings, called with a key and (heads, N).
-      strength_bias: initial raw bias of the key strengths, beta = softplus(.).
-      gate_bias: initial raw bias of the gates, g = sigmoid(.).
-      sharpness_bias: initial raw bias of the sharpness, gamma = 1 + softplus(.).
-      shift_bias: initial raw bias of moving one slot up, against each other shift.
-      content_reads: so many read heads, the first, start by content, not by their last place: with
-        gates of 73 % content in place of `gate_bias`, and keys that are what the first write head
-        adds.
-      output_from_reads: the output sees the new read vectors beside the controller's output.
-      output_activation: applied to the output; None leaves logits.
-      dtype: of the dense layers, such as bfloat16; memory and parameters are float32.
+      interface: head parameters.
+      memory: the memory after writing, [N, M].
+      read_weights: weightings of the read heads, [R, N].
+      write_weights: weightings of the write heads, [W, N].
+      read_vectors: [R, M].
+    """
+
+    interface: Interface
+    memory: jax.Array
+    read_weights: jax.Array
+    write_weights: jax.Array
+    read_vectors: jax.Array
+
+
+@renamed_fields(weights_init="head_init", content_reads="num_content_read_heads")
+class NTMCell(nn.RNNCellBase):
+    """Neural Turing Machine cell.
+
+    One step computes, from inputs x, memory M, weightings w_w and w_r, and read vectors r::
+
+        h = controller([x, r])
+        p_w, e, a, p_r = split(W_i h + b_i)    head parameters
+        w_w' = address(M, w_w, p_w)            figure 2: equations 5 to 9
+        M' = write(M, w_w', e, a)              equations 3 and 4
+        w_r' = address(M', w_r, p_r)
+        r' = read(M', w_r')                    equation 2
+        y = W_y [h, r'] + b_y
+
+    No parameter's shape depends on the number of slots: parameters trained with 128 slots work with
+    1,024. The reasons for the default initialization are in docs/initialization.md.
+
+    Example usage::
+
+        >>> import jax
+        >>> from ntm_jax import FeedForward, NTMCell
+        >>> x = jax.random.normal(jax.random.key(0), (16, 9))
+        >>> cell = NTMCell(features=8, controller=FeedForward((100,)))
+        >>> carry = cell.initialize_carry(jax.random.key(1), x.shape)
+        >>> variables = cell.init(jax.random.key(2), carry, x)
+        >>> carry, y = cell.apply(variables, carry, x)
+        >>> y.shape
+        (16, 8)
+
+    Attributes:
+      features: O, number of output features, at least 1.
+      controller: any RNN cell; its inputs are x and the previous read vectors.
+      num_slots: N, number of memory slots, at least 1.
+      slot_width: M, values per slot, at least 1.
+      num_read_heads: R, at least 1.
+      num_write_heads: W, at least 1.
+      max_shift: largest shift in one step, in slots, at least 0.
+      memory_init: initializer of the memory, for the shape (N, M).
+      head_init: initializer of the weightings, for the shape (heads, N).
+      strength_bias: initial bias of the raw key strengths, beta = softplus(.).
+      gate_bias: initial bias of the raw gates, g = sigmoid(.).
+      sharpness_bias: initial bias of the raw sharpness, gamma = 1 + softplus(.).
+      shift_bias: initial bias of the raw shift by +1; the other shifts have bias 0.
+      num_content_read_heads: number of read heads, from 0 to R, that are initialized for content
+        addressing: with gates of 0.73, and with keys equal to the first add vector.
+      output_from_reads: whether y is computed from r' too; if not, y = W_y h + b_y.
+      output_activation: function applied to y; None returns logits.
+      dtype: dtype of the dense layers, such as bfloat16; None infers it from inputs and parameters.
+        Memory and parameters are float32.
 
     Raises:
-      ValueError: a size out of its range.
+      TypeError: a field was renamed.
+      ValueError: a size is out of its range, or a bias is not finite.
     """
 
     features: int
@@ -111,134 +147,187 @@ class NTMCell(nn.RNNCellBase):
     num_read_heads: int = 1
     num_write_heads: int = 1
     max_shift: int = 1
-    memory_init: Initializer = marked_memory()
-    weights_init: Initializer = one_hot_weights
+    memory_init: Initializer = first_slot_marker()
+    head_init: Initializer = one_hot_weighting
     strength_bias: float = 10.0
     gate_bias: float = -3.0
     sharpness_bias: float = 1.0
     shift_bias: float = 2.0
-    content_reads: int = 0
+    num_content_read_heads: int = 0
     output_from_reads: bool = True
     output_activation: Callable[[jax.Array], jax.Array] | None = None
     dtype: Any = None
 
     def __post_init__(self) -> None:
-        """Checks the sizes."""
+        """Checks the ranges of the fields."""
         super().__post_init__()
         for name in ("features", "num_slots", "slot_width", "num_read_heads", "num_write_heads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.max_shift < 0:
             raise ValueError(f"max_shift: expected at least 0, got {self.max_shift}")
-        if not 0 <= self.content_reads <= self.num_read_heads:
+        for name in ("strength_bias", "gate_bias", "sharpness_bias", "shift_bias"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name}: expected a finite number, got {getattr(self, name)}")
+        if not 0 <= self.num_content_read_heads <= self.num_read_heads:
             raise ValueError(
-                f"content_reads: expected 0 to {self.num_read_heads}, the number of read heads, "
-                f"got {self.content_reads}"
+                f"num_content_read_heads: expected 0 to {self.num_read_heads}, the number of read "
+                f"heads, got {self.num_content_read_heads}"
             )
 
     @nn.compact
     def __call__(
         self, carry: NTMState, inputs: jax.Array, noise: jax.Array | None = None
     ) -> tuple[NTMState, jax.Array]:
-        """One step.
+        """Runs one step.
 
         Args:
-          carry: the state left by the step before, or by `initialize_carry`.
-          inputs: [..., I], with any leading batch axes, the same as the carry's.
-          noise: added to what the controller says to the heads, before their ranges are seen to;
-            [..., `heads.interface_size`], with leading axes that broadcast. None is none.
+          carry: the state after the previous step, or from `initialize_carry`.
+          inputs: x, [..., I], with the batch axes of the carry.
+          noise: noise on the raw interface vector, [..., `interface_spec.size`], with leading axes
+            that broadcast to the batch axes; None adds nothing.
 
         Returns:
-          The next state and the outputs, [..., O].
+          The next state, and the outputs y, [..., O].
 
         Raises:
-          ValueError: the carry is one of other sizes or another batch.
+          ValueError: a part of the carry does not have the shape for this cell and batch.
         """
-        reads_shape = (*inputs.shape[:-1], self.num_read_heads, self.slot_width)
-        if carry.read_vectors.shape != reads_shape:
-            raise ValueError(
-                f"carry: expected read vectors of shape {reads_shape} for inputs of shape "
-                f"{inputs.shape}, got {carry.read_vectors.shape}"
-            )
-        for name in ("memory", "read_weights", "write_weights"):
-            shape = getattr(carry, name).shape
-            if len(shape) != inputs.ndim + 1 or shape[:-2] != inputs.shape[:-1]:
-                raise ValueError(
-                    f"carry: expected {name} with the batch axes {inputs.shape[:-1]} of the "
-                    f"inputs and two more, got shape {shape}"
-                )
-        sizes = self.interface_sizes
-        last_reads = carry.read_vectors.reshape(*inputs.shape[:-1], -1)
-        seen = jnp.concatenate([inputs, last_reads.astype(inputs.dtype)], axis=-1)
-        controller_carry, hidden = self.controller(carry.controller, seen)
+        batch = inputs.shape[:-1]
+        self._check_carry(carry, batch)
+        read_vectors = carry.read_vectors.reshape(*batch, -1).astype(inputs.dtype)
+        controller_inputs = jnp.concatenate([inputs, read_vectors], axis=-1)
+        controller_carry, hidden = self.controller(carry.controller, controller_inputs)
 
-        def kernel_init(*args: Any) -> jax.Array:
-            kernel = nn.linear.default_kernel_init(*args)
-            kernel = jnp.where(heads.is_vector(*sizes), kernel, 0.0)
-            if not self.content_reads:
-                return kernel
-            return heads.keys_as_added(kernel, *sizes, self.content_reads)
-
-        biases = self.strength_bias, self.gate_bias, self.sharpness_bias, self.shift_bias
-        bias = heads.interface_bias(*sizes, *biases, [_CONTENT_GATE] * self.content_reads)
         raw = nn.Dense(
-            heads.interface_size(*sizes),
-            kernel_init=kernel_init,
-            bias_init=lambda key, shape, dtype: jnp.asarray(bias, dtype),
+            self.interface_spec.size,
+            kernel_init=self._init_interface_kernel,
+            bias_init=self._init_interface_bias,
             dtype=self.dtype,
             name="interface",
         )(hidden)
         if noise is not None:
             raw = raw + noise.astype(raw.dtype)
-        interface = heads.split_interface(raw.astype(carry.memory.dtype), *sizes)
+        interface = self.interface_spec.split(raw.astype(carry.memory.dtype))
 
-        step = machine_step
-        for _ in inputs.shape[:-1]:
-            step = jax.vmap(step)
-        now = step(carry.memory, carry.read_weights, carry.write_weights, interface)
-        if not self.is_initializing():  # or a trace would be among the parameters
-            self.sow("trace", "step", now, reduce_fn=lambda _, new: new, init_fn=lambda: None)
+        access = access_memory
+        for _ in batch:
+            access = jax.vmap(access)
+        step = access(carry.memory, carry.read_weights, carry.write_weights, interface)
+        if not self.is_initializing():  # `init` returns parameters alone
+            self.sow("trace", "step", step, reduce_fn=lambda _, new: new, init_fn=lambda: None)
 
         if self.output_from_reads:
-            reads = now.read_vectors.reshape(*inputs.shape[:-1], -1)
-            hidden = jnp.concatenate([hidden, reads.astype(hidden.dtype)], axis=-1)
+            read_vectors = step.read_vectors.reshape(*batch, -1).astype(hidden.dtype)
+            hidden = jnp.concatenate([hidden, read_vectors], axis=-1)
         outputs = nn.Dense(self.features, dtype=self.dtype, name="output")(hidden)
         if self.output_activation is not None:
             outputs = self.output_activation(outputs)
-        state = NTMState(controller_carry, *now[1:])
-        return state, outputs
+        new_carry = NTMState(controller_carry, *step[1:])
+        return new_carry, outputs
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> NTMState:
-        """The state before the first step, the same for every example of a batch.
+        """Returns the state before the first step, the same for all examples of a batch.
 
         Args:
-          rng: key for the controller's carry and for a random `memory_init` or `weights_init`.
-          input_shape: (..., I), with any leading batch axes.
+          rng: key for the controller's carry, `memory_init` and `head_init`.
+          input_shape: shape of the inputs of one step, (..., I), with any leading batch axes.
 
         Returns:
-          The state, batch axes leading.
+          The state.
         """
         batch = tuple(input_shape[:-1])
         controller_key, memory_key, read_key, write_key = jax.random.split(rng, 4)
-        controller_features = input_shape[-1] + self.num_read_heads * self.slot_width
-        slots = self.memory_init(memory_key, (self.num_slots, self.slot_width), jnp.float32)
-        read_weights, write_weights = (
-            self.weights_init(key, (count, self.num_slots), jnp.float32)
-            for key, count in ((read_key, self.num_read_heads), (write_key, self.num_write_heads))
+        controller_shape = (*batch, input_shape[-1] + self.num_read_heads * self.slot_width)
+        read_shape, write_shape = (
+            (num_heads, self.num_slots) for num_heads in (self.num_read_heads, self.num_write_heads)
         )
-        machine = (slots, read_weights, write_weights, read_weights @ slots)
+        memory = self.memory_init(memory_key, (self.num_slots, self.slot_width), jnp.float32)
+        read_weights = self.head_init(read_key, read_shape, jnp.float32)
+        write_weights = self.head_init(write_key, write_shape, jnp.float32)
+        unbatched = (memory, read_weights, write_weights, read_weights @ memory)
         return NTMState(
-            self.controller.initialize_carry(controller_key, (*batch, controller_features)),
-            *(jnp.broadcast_to(leaf, (*batch, *leaf.shape)) for leaf in machine),
+            self.controller.initialize_carry(controller_key, controller_shape),
+            *(jnp.broadcast_to(leaf, (*batch, *leaf.shape)) for leaf in unbatched),
         )
 
     @property
-    def interface_sizes(self) -> tuple[int, int, int, int]:
-        """R, W, M and the largest shift, as the functions of `heads` take them."""
-        return self.num_read_heads, self.num_write_heads, self.slot_width, self.max_shift
+    def interface_spec(self) -> InterfaceSpec:
+        """Layout of the interface vector."""
+        return InterfaceSpec(
+            self.num_read_heads, self.num_write_heads, self.slot_width, self.max_shift
+        )
 
     @property
     def num_feature_axes(self) -> int:
-        """An input has one feature axis."""
+        """Number of feature axes of the inputs."""
         return 1
+
+    @nn.nowrap
+    def _check_carry(self, carry: NTMState, batch: tuple[int, ...]) -> None:
+        num_slots = carry.memory.shape[-2:-1]
+        shapes = {
+            "memory": (*batch, *num_slots, self.slot_width),
+            "read_weights": (*batch, self.num_read_heads, *num_slots),
+            "write_weights": (*batch, self.num_write_heads, *num_slots),
+            "read_vectors": (*batch, self.num_read_heads, self.slot_width),
+        }
+        for name, expected in shapes.items():
+            shape = getattr(carry, name).shape
+            if shape != expected:
+                raise ValueError(f"carry.{name}: expected shape {expected}, got {shape}")
+
+    @nn.nowrap
+    def _init_interface_kernel(self, key: jax.Array, shape: Any, dtype: Any) -> jax.Array:
+        kernel = nn.linear.default_kernel_init(key, shape, dtype)
+        kernel = jnp.where(self.interface_spec.is_content_value, kernel, 0.0)
+        if not self.num_content_read_heads:
+            return kernel
+        return self.interface_spec.tie_read_keys_to_add_vector(kernel, self.num_content_read_heads)
+
+    @nn.nowrap
+    def _init_interface_bias(self, key: jax.Array, shape: Any, dtype: Any) -> jax.Array:
+        del key, shape
+        bias = self.interface_spec.initial_bias(
+            self.strength_bias,
+            self.gate_bias,
+            self.sharpness_bias,
+            self.shift_bias,
+            read_gates=[_CONTENT_GATE_BIAS] * self.num_content_read_heads,
+        )
+        return jnp.asarray(bias, dtype)
+
+
+def access_memory(
+    memory: jax.Array, read_weights: jax.Array, write_weights: jax.Array, interface: Interface
+) -> StepTrace:
+    """Writes to the memory and then reads from it, for one example.
+
+    Write heads address the memory before writing, read heads the memory after writing.
+
+    Args:
+      memory: [N, M].
+      read_weights: weightings of the read heads at the previous step, [R, N].
+      write_weights: weightings of the write heads at the previous step, [W, N].
+      interface: head parameters.
+
+    Returns:
+      The memory access, with the new memory, weightings and read vectors.
+
+    Raises:
+      AssertionError: the shapes do not match.
+    """
+    check_shapes(
+        memory=(memory, "NM"),
+        read_weights=(read_weights, "RN"),
+        write_weights=(write_weights, "WN"),
+        read_keys=(interface.read.key, "RM"),
+        write_keys=(interface.write.key, "WM"),
+    )
+    address = jax.vmap(addressing.address, in_axes=(None, 0, 0))
+    write_weights = address(memory, write_weights, interface.write)
+    memory = memory_ops.write(memory, write_weights, interface.erase, interface.add)
+    read_weights = address(memory, read_weights, interface.read)
+    read_vectors = jax.vmap(memory_ops.read, in_axes=(None, 0))(memory, read_weights)
+    return StepTrace(interface, memory, read_weights, write_weights, read_vectors)

@@ -1,7 +1,7 @@
-"""Controllers: recurrent cells that see the input and the last reads, and speak to the heads.
+"""Controllers: recurrent cells that map the input and the last read vectors to hidden values.
 
-Any `flax.linen.RNNCellBase` is a controller, Flax's own LSTM and GRU cells included. Here are
-those that Flax does not have. H is a cell's number of features.
+Any `flax.linen.RNNCellBase` can be the controller of an NTM, such as Flax's own LSTM and GRU cells.
+This module adds cells that Flax does not have. I is the number of input features, H of features.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,17 +11,20 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ntm_jax._checks import check_at_least
+
 __all__ = ["LSTM", "FeedForward", "Stack"]
 
 
 class FeedForward(nn.RNNCellBase):
-    """Hidden layers without a state; the carry is empty.
+    """Feed-forward layers as a recurrent cell with an empty carry.
 
     Attributes:
-      hidden_sizes: width of each hidden layer; none means that the input passes unchanged.
-      activation: applied after every hidden layer.
-      dropout_rate: share of hidden values dropped, when a "dropout" key is given to `apply`.
-      dtype: of the computation; parameters are float32.
+      hidden_sizes: width of each hidden layer, at least 1; an empty tuple returns the input.
+      activation: activation function applied after every hidden layer.
+      dropout_rate: dropout rate of the hidden layers; dropout is active only if `apply` is given a
+        "dropout" key.
+      dtype: dtype of the computation, as in `flax.linen.Dense`; parameters are float32.
     """
 
     hidden_sizes: Sequence[int] = (100,)
@@ -30,118 +33,130 @@ class FeedForward(nn.RNNCellBase):
     dtype: Any = None
 
     def __post_init__(self) -> None:
-        """Makes a list a tuple: a module has to be hashable for jit."""
+        """Checks the sizes and makes them a tuple, because jit needs hashable modules."""
         self.hidden_sizes = tuple(self.hidden_sizes)
+        check_at_least(1, hidden_sizes=self.hidden_sizes)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, carry: tuple[()], inputs: jax.Array) -> tuple[tuple[()], jax.Array]:
-        """Maps inputs [..., I] to [..., H] of the last hidden layer."""
+        """Maps inputs [..., I] to the last hidden layer [..., H]."""
         hidden = inputs
         for size in self.hidden_sizes:
             hidden = self.activation(nn.Dense(size, dtype=self.dtype)(hidden))
             if self.dropout_rate > 0.0:
-                silent = not self.has_rng("dropout")
-                hidden = nn.Dropout(self.dropout_rate, deterministic=silent)(hidden)
+                deterministic = not self.has_rng("dropout")
+                hidden = nn.Dropout(self.dropout_rate, deterministic=deterministic)(hidden)
         return carry, hidden
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> tuple[()]:
-        """The empty carry."""
+        """Returns the empty carry."""
         del rng, input_shape
         return ()
 
     @property
     def num_feature_axes(self) -> int:
-        """An input has one feature axis."""
+        """Returns 1, the number of feature axes of an input."""
         return 1
 
 
 class LSTM(nn.RNNCellBase):
-    """Long short-term memory without peepholes, with the initial forget-gate bias as a choice.
+    """LSTM cell with its own initial bias for the forget gate.
 
-    Flax's cells start all gates at one bias. Inside a Neural Turing Machine the forget gate's
-    decides whether copying is learned: a controller that forgets must use the memory. One matrix
-    product a step.
+    The cell computes, without peepholes,
+
+        i = sigmoid(W_ii x + W_hi h + b_i)
+        f = sigmoid(W_if x + W_hf h + b_f)
+        g = tanh(W_ig x + W_hg h + b_g)
+        o = sigmoid(W_io x + W_ho h + b_o)
+        c' = f * c + i * g
+        h' = o * tanh(c')
+
+    where x is the input, h the output of the previous step and c the cell state. One dense layer
+    computes i, f, g and o, in this order, from the concatenation of x and h.
 
     Attributes:
-      features: H.
-      forget_bias: initial bias of the forget gate.
-      dtype: of the computation; parameters and carry are float32.
+      features: H, at least 1.
+      forget_bias: initial value of b_f; the other biases are initialized with zeros. For the
+        choice in an NTM see docs/initialization.md.
+      dtype: dtype of the dense layer, as in `flax.linen.Dense`; parameters and carry are float32.
     """
 
     features: int
     forget_bias: float = 0.0
     dtype: Any = None
 
+    def __post_init__(self) -> None:
+        """Checks the number of features."""
+        check_at_least(1, features=self.features)
+        super().__post_init__()
+
     @nn.compact
     def __call__(
         self, carry: tuple[jax.Array, jax.Array], inputs: jax.Array
     ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-        """One step: ((c, h), inputs [..., I]) to ((c, h), h), each [..., H]."""
-        cell, hidden = carry
+        """Maps ((c, h), x) to ((c', h'), h'), where x is [..., I] and the others are [..., H]."""
+        c, h = carry
 
         def bias_init(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
             del key
-            forget = jnp.arange(shape[0]) // self.features == 1
-            return jnp.where(forget, self.forget_bias, 0.0).astype(dtype)
+            is_forget = jnp.arange(shape[0]) // self.features == 1
+            return jnp.where(is_forget, self.forget_bias, 0.0).astype(dtype)
 
-        seen = jnp.concatenate([inputs, hidden.astype(inputs.dtype)], axis=-1)
-        raw = nn.Dense(4 * self.features, bias_init=bias_init, dtype=self.dtype)(seen)
-        i, f, g, o = jnp.split(raw.astype(cell.dtype), 4, axis=-1)
-        cell = nn.sigmoid(f) * cell + nn.sigmoid(i) * nn.tanh(g)
-        hidden = nn.sigmoid(o) * nn.tanh(cell)
-        return (cell, hidden), hidden
+        xh = jnp.concatenate([inputs, h.astype(inputs.dtype)], axis=-1)
+        gates = nn.Dense(4 * self.features, bias_init=bias_init, dtype=self.dtype)(xh)
+        i, f, g, o = jnp.split(gates.astype(c.dtype), 4, axis=-1)
+        c = nn.sigmoid(f) * c + nn.sigmoid(i) * nn.tanh(g)
+        h = nn.sigmoid(o) * nn.tanh(c)
+        return (c, h), h
 
     @nn.nowrap
     def initialize_carry(
         self, rng: jax.Array, input_shape: tuple[int, ...]
     ) -> tuple[jax.Array, jax.Array]:
-        """Zero c and h, each [..., H]."""
+        """Returns zeros for c and h, each [..., H]."""
         del rng
         zeros = jnp.zeros((*input_shape[:-1], self.features))
         return zeros, zeros
 
     @property
     def num_feature_axes(self) -> int:
-        """An input has one feature axis."""
+        """Returns 1, the number of feature axes of an input."""
         return 1
 
 
 class Stack(nn.RNNCellBase):
-    """Cells on top of each other, as one cell.
+    """Stack of recurrent cells as one cell.
 
     Attributes:
-      cells: from the input upwards.
-      skip: the input goes to every cell and every cell's output is part of the output, as in the
-        LSTM of the paper's table 3 (Graves 2013, section 2).
+      cells: the cells, from the input to the output.
+      skip: whether to add skip connections: every cell receives the input, and the output is the
+        concatenation of the outputs of all cells (Graves 2013, section 2; LSTM of table 3).
     """
 
     cells: Sequence[nn.RNNCellBase]
     skip: bool = False
 
     def __post_init__(self) -> None:
-        """Makes a list a tuple: a module has to be hashable for jit."""
+        """Makes the cells a tuple, because jit needs hashable modules."""
         self.cells = tuple(self.cells)
         super().__post_init__()
 
     def __call__(self, carry: tuple, inputs: jax.Array) -> tuple[tuple, jax.Array]:
-        """One step of every cell; with `skip` the output is all outputs, concatenated."""
-        carries, outputs = [], []
-        below = inputs
+        """Runs every cell for one step and returns their carries and the output, [..., H]."""
+        new_carry, outputs = [], []
+        x = inputs
         for cell, cell_carry in zip(self.cells, carry, strict=True):
-            cell_carry, output = cell(cell_carry, below)
-            carries.append(cell_carry)
+            cell_carry, output = cell(cell_carry, x)
+            new_carry.append(cell_carry)
             outputs.append(output)
-            below = jnp.concatenate([inputs, output], axis=-1) if self.skip else output
-        return tuple(carries), jnp.concatenate(outputs, axis=-1) if self.skip else below
+            x = jnp.concatenate([inputs, output], axis=-1) if self.skip else output
+        return tuple(new_carry), jnp.concatenate(outputs, axis=-1) if self.skip else x
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> tuple:
-        """Every cell's own carry, in order.
-
-        The cells are given `input_shape` as it is: its leading axes are what a carry depends on.
-        """
+        """Returns the initial carry of every cell; only the leading axes of the shape matter."""
         keys = jax.random.split(rng, len(self.cells))
         return tuple(
             cell.initialize_carry(key, input_shape)
@@ -150,5 +165,5 @@ class Stack(nn.RNNCellBase):
 
     @property
     def num_feature_axes(self) -> int:
-        """An input has one feature axis."""
+        """Returns 1, the number of feature axes of an input."""
         return 1

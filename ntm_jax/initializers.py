@@ -1,7 +1,7 @@
-"""What a machine starts from: initializers of the memory and of the first weightings.
+"""Initializers of the memory and of the first weightings.
 
-Each is called with a key, a shape and a dtype, as those of `flax.linen.initializers` are, any of
-which will do in their place.
+They are called as those of `flax.linen.initializers` are, with a key, a shape and a dtype; Flax's
+own initializers work in their place. docs/initialization.md compares them.
 """
 
 from collections.abc import Callable
@@ -10,35 +10,39 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-__all__ = ["Initializer", "marked_memory", "one_hot_weights", "uniform_weights"]
+__all__ = ["Initializer", "first_slot_marker", "one_hot_weighting", "uniform_weighting"]
 
 Initializer = Callable[[jax.Array, tuple[int, ...], Any], jax.Array]
 
 
-def marked_memory(mark: float = 0.1) -> Initializer:
-    """Initial memory of zeros but for slot 0, like a blank tape whose left end is marked.
+def first_slot_marker(value: float = 0.1) -> Initializer:
+    """Returns an initializer of a memory that is zero except for slot 0.
 
     Args:
-      mark: every number of slot 0.
+      value: every element of slot 0.
 
     Returns:
-      What makes it from a key, the shape (N, M) and a dtype.
+      An initializer for the shape (N, M).
     """
 
-    def init(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    def init(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
         del key
-        return jnp.zeros(shape, dtype).at[0].set(mark)
+        return jnp.zeros(shape, dtype).at[0].set(value)
 
     return init
 
 
-def one_hot_weights(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """First weighting with every head on slot 0: shape [heads, N]."""
+def one_hot_weighting(
+    key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32
+) -> jax.Array:
+    """Initializes all heads on slot 0; the shape is (heads, N)."""
     del key
     return jnp.zeros(shape, dtype).at[..., 0].set(1.0)
 
 
-def uniform_weights(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """First weighting spread over all slots: shape [heads, N]."""
+def uniform_weighting(
+    key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32
+) -> jax.Array:
+    """Initializes all heads with equal weights on all slots; the shape is (heads, N)."""
     del key
     return jnp.full(shape, 1.0 / shape[-1], dtype)

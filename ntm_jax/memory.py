@@ -1,7 +1,7 @@
 """Reading from and writing to the memory: equations 2 to 4 of Graves et al. (2014).
 
-Every function is written for one example; `jax.vmap` adds heads and batches. N is the number of
-memory slots, M the width of a slot, W the number of write heads.
+Each function takes one example; `jax.vmap` adds heads and batches. N is the number of memory slots,
+M the slot width, W the number of write heads.
 """
 
 import jax
@@ -12,59 +12,59 @@ __all__ = ["add", "erase", "read", "write"]
 
 
 def read(memory: jax.Array, weights: jax.Array) -> jax.Array:
-    """Read vector: the slots averaged by the weighting.
+    """Computes the read vector of one head.
 
     Equation 2: r = sum_i w(i) M(i).
 
     Args:
-      memory: [N, M].
-      weights: [N], non-negative and summing to one.
+      memory: M, [N, M].
+      weights: w, [N], non-negative with sum 1.
 
     Returns:
-      The read vector, [M].
+      The read vector r, [M].
 
     Raises:
-      AssertionError: a shape does not fit.
+      AssertionError: the shapes do not match.
     """
     check_shapes(memory=(memory, "NM"), weights=(weights, "N"))
     return weights @ memory
 
 
 def erase(memory: jax.Array, weights: jax.Array, erase_vector: jax.Array) -> jax.Array:
-    """Memory after one head's erase.
+    """Erases the memory by one head.
 
     Equation 3: M~(i) = M(i) [1 - w(i) e].
 
     Args:
-      memory: [N, M].
-      weights: [N], the write head's weighting.
-      erase_vector: [M], each component in [0, 1].
+      memory: M, [N, M].
+      weights: w, [N], the write head's weighting.
+      erase_vector: e, [M], in [0, 1].
 
     Returns:
-      The erased memory, [N, M].
+      The erased memory M~, [N, M].
 
     Raises:
-      AssertionError: a shape does not fit.
+      AssertionError: the shapes do not match.
     """
     check_shapes(memory=(memory, "NM"), weights=(weights, "N"), erase_vector=(erase_vector, "M"))
     return memory * (1.0 - _outer(weights, erase_vector))
 
 
 def add(memory: jax.Array, weights: jax.Array, add_vector: jax.Array) -> jax.Array:
-    """Memory after one head's add.
+    """Adds one head's vector to the memory.
 
     Equation 4: M(i) = M~(i) + w(i) a.
 
     Args:
-      memory: [N, M].
-      weights: [N], the write head's weighting.
-      add_vector: [M].
+      memory: M~, [N, M].
+      weights: w, [N], the write head's weighting.
+      add_vector: a, [M].
 
     Returns:
-      The memory with the vector added, [N, M].
+      The new memory M, [N, M].
 
     Raises:
-      AssertionError: a shape does not fit.
+      AssertionError: the shapes do not match.
     """
     check_shapes(memory=(memory, "NM"), weights=(weights, "N"), add_vector=(add_vector, "M"))
     return memory + _outer(weights, add_vector)
@@ -73,21 +73,21 @@ def add(memory: jax.Array, weights: jax.Array, add_vector: jax.Array) -> jax.Arr
 def write(
     memory: jax.Array, weights: jax.Array, erase_vectors: jax.Array, add_vectors: jax.Array
 ) -> jax.Array:
-    """Memory after all write heads: every erase, then every add.
+    """Writes to the memory by all write heads: all erases, then all adds (section 3.2).
 
-    Erases are products and adds are sums, so the order of the heads cannot matter (section 3.2).
+    The result does not depend on the order of the heads.
 
     Args:
       memory: [N, M].
-      weights: [W, N], one weighting a head.
-      erase_vectors: [W, M], each component in [0, 1].
+      weights: [W, N], one weighting per head.
+      erase_vectors: [W, M], in [0, 1].
       add_vectors: [W, M].
 
     Returns:
-      The written memory, [N, M].
+      The new memory, [N, M].
 
     Raises:
-      AssertionError: a shape does not fit.
+      AssertionError: the shapes do not match.
     """
     check_shapes(
         memory=(memory, "NM"),
@@ -103,6 +103,6 @@ def write(
 
 
 def _outer(weights: jax.Array, vector: jax.Array) -> jax.Array:
-    # As a matrix product: its transposes are matrix products too, where those of a broadcast
+    # A matrix product, because its transposes are matrix products too; those of a broadcast
     # multiplication are reductions.
     return weights[:, None] @ vector[None, :]

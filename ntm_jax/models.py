@@ -1,6 +1,7 @@
-"""The Neural Turing Machine over whole sequences: how it starts, and by what it is run.
+"""The Neural Turing Machine over whole sequences.
 
-B is the batch, T the time steps, I and O the input and output features.
+B is the batch, T the time steps, I and O the input and output features, N the memory slots, R and W
+the read and write heads.
 """
 
 from collections.abc import Sequence
@@ -10,130 +11,152 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ntm_jax import heads
-from ntm_jax.cell import NTMCell, NTMState, Step
-from ntm_jax.rnn import Recurrent
+from ntm_jax._renamed import renamed_fields, renamed_names
+from ntm_jax.cell import NTMCell, NTMState, StepTrace
 from ntm_jax.initializers import Initializer
+from ntm_jax.rnn import RNN
 
-__all__ = [
-    "LEARNABLE",
-    "NTM",
-    "num_params",
-    "trace",
-]
+__all__ = ["LEARNED_INITS", "NTM", "num_params", "trace"]
 
-# Parts of an NTM's initial state that can be parameters.
-LEARNABLE = ("controller", "memory", "weights")
+__getattr__ = renamed_names(__name__, {"LEARNABLE": "LEARNED_INITS"})
 
-# Of learned weightings. Were all logits equal, no gradient would ever tell slots of equal memory
-# apart, and nothing could be learned over a constant one.
-_LOGITS = nn.initializers.normal(0.1)
+# Parts of the initial state that can be parameters.
+LEARNED_INITS = ("controller", "memory", "head")
+
+# Not all equal, so that slots of equal memory get different gradients; see docs/initialization.md.
+_LOGITS_INIT = nn.initializers.normal(0.1)
 
 
-class NTM(Recurrent):
-    """A Neural Turing Machine over a sequence: `Recurrent` around an `NTMCell`.
+@renamed_fields(
+    learn="learned_init",
+    head_noise="addressing_noise_std",
+    segment="remat_chunk_size",
+    implementation=None,
+)
+class NTM(RNN):
+    """Neural Turing Machine over a sequence: an `RNN` whose cell is an `NTMCell`.
+
+    Example usage:
+
+        >>> import jax, jax.numpy as jnp
+        >>> from ntm_jax import LSTM, NTM, NTMCell
+        >>> model = NTM(NTMCell(features=8, controller=LSTM(100)))
+        >>> inputs = jnp.ones((2, 20, 9))  # [B, T, I]
+        >>> params = model.init(jax.random.key(0), inputs)["params"]
+        >>> outputs = model.apply({"params": params}, inputs)
+        >>> outputs.shape  # [B, T, O]
+        (2, 20, 8)
 
     Attributes:
-      learn: which parts of the initial state are parameters, out of "controller", "memory" and
-        "weights"; the others start as the cell says. The shapes of a learned memory and learned
-        weightings do depend on the number of slots; in a larger memory the further slots start as
-        the cell's `memory_init` says and with weight zero. Learned weightings start at random,
-        nearly uniform; the other parts where the cell does.
-      head_noise: deviation of normal noise on the raw strengths, gates, sharpnesses and shifts, if
-        a "dropout" key is given to `apply`; drawn anew for every step, the same for a whole batch.
-        A jump that is only just made, or a step that only just follows the last, is lost to it now
-        and then, and is learned until there is room to spare.
+      learned_init: parts of the initial state that are parameters, any of "controller", "memory"
+        and "head"; the cell initializes the others. The initial values of a learned controller
+        state and memory are the cell's; learned weightings start nearly uniform. If the memory has
+        more slots than in training, the cell's `memory_init` fills the additional slots, and their
+        initial weight is zero.
+      addressing_noise_std: standard deviation, from 0 to 100, of the normal noise added to the raw
+        key strengths, gates, shifts and sharpnesses if `apply` is given a "dropout" key. The noise
+        differs between steps; all sequences of a batch share it.
     """
 
     cell: NTMCell
-    learn: Sequence[str] = ()
-    head_noise: float = 0.0
+    learned_init: Sequence[str] = ()
+    addressing_noise_std: float = 0.0
 
-    def run(
-        self, carry: NTMState, inputs: jax.Array, mask: jax.Array | None, *others: Any
-    ) -> tuple[NTMState, jax.Array]:
-        """The machine's steps, with noise on what moves its heads."""
-        return super().run(carry, inputs, mask, self._noise(inputs), *others)
-
-    def _noise(self, inputs: jax.Array) -> jax.Array | None:
-        """On the heads, for every step; the batch has one draw, over how many devices ever."""
-        if not self.head_noise or not self.has_rng("dropout"):
-            return None
-        shape = (*(1,) * (inputs.ndim - 2), inputs.shape[-2])
-        # All at once: drawn step by step, it would take a fifth of an update of a small batch.
-        drawn = heads.movement_noise(self.make_rng("dropout"), shape, *self.cell.interface_sizes)
-        return self.head_noise * drawn
-
-    def start(self, input_shape: tuple[int, ...]) -> NTMState:
-        """The state before the first step, for inputs of one step, [..., I]."""
+    def __post_init__(self) -> None:
+        """Checks the fields."""
         if self.learn_carry:
-            raise ValueError(f"learn_carry: an NTM takes `learn`, with some of {LEARNABLE}")
-        unknown = set(self.learn) - set(LEARNABLE)
+            raise ValueError("learn_carry: expected False, as an NTM has learned_init, got True")
+        unknown = set(self.learned_init) - set(LEARNED_INITS)
         if unknown:
-            raise ValueError(f"learn: expected some of {LEARNABLE}, got {sorted(unknown)}")
-        state = super().start(input_shape)
-        if "controller" in self.learn:
+            raise ValueError(f"learned_init: expected {LEARNED_INITS}, got {sorted(unknown)}")
+        std = self.addressing_noise_std
+        if not 0 <= std <= 100:
+            raise ValueError(f"addressing_noise_std: expected from 0 to 100, got {std}")
+        super().__post_init__()
+
+    def make_initial_carry(self, input_shape: tuple[int, ...]) -> NTMState:
+        """Returns the state before the first step, for inputs of one step, [..., I]."""
+        state = super().make_initial_carry(input_shape)
+        if "controller" in self.learned_init:
+            controller = self._learned_carry("controller", state.controller, input_shape)
+            state = state._replace(controller=controller)
+        if "memory" in self.learned_init:
+            state = state._replace(memory=self._learned_memory(state.memory))
+        if "head" in self.learned_init:
             state = state._replace(
-                controller=self._learned("controller", state.controller, input_shape)
-            )
-        if "memory" in self.learn:
-            state = state._replace(memory=self._learned_slots("memory", state.memory))
-        if "weights" in self.learn:
-            state = state._replace(
-                read_weights=self._learned_weights("read_weights", state.read_weights),
-                write_weights=self._learned_weights("write_weights", state.write_weights),
+                read_weights=self._learned_weighting("read_weights", state.read_weights),
+                write_weights=self._learned_weighting("write_weights", state.write_weights),
             )
         return state._replace(read_vectors=state.read_weights @ state.memory)
 
-    def _learned_slots(self, name: str, fixed: jax.Array) -> jax.Array:
-        one = fixed[(0,) * (fixed.ndim - 2)]
-        value = self._stored(f"initial_{name}", one)
-        return jnp.broadcast_to(jnp.concatenate([value, one[len(value) :]]), fixed.shape)
+    def _learned_memory(self, memory: jax.Array) -> jax.Array:
+        """Replaces the slots of `memory`, [..., N, M], that exist in training with parameters."""
+        default = memory[(0,) * (memory.ndim - 2)]
+        param = self._initial_param("initial_memory", default)
+        return jnp.broadcast_to(jnp.concatenate([param, default[len(param) :]]), memory.shape)
 
-    def _learned_weights(self, name: str, fixed: jax.Array) -> jax.Array:
-        one = fixed[(0,) * (fixed.ndim - 2)]
-        logits = self._stored(f"initial_{name}", one, _LOGITS, axis=1)
-        value = jax.nn.softmax(logits)
-        further = one.shape[1] - value.shape[1]
-        return jnp.broadcast_to(jnp.pad(value, ((0, 0), (0, further))), fixed.shape)
+    def _learned_weighting(self, name: str, weighting: jax.Array) -> jax.Array:
+        """Returns learned weightings of the shape of `weighting`, [..., heads, N]."""
+        default = weighting[(0,) * (weighting.ndim - 2)]
+        logits = self._initial_param(f"initial_{name}", default, _LOGITS_INIT, slot_axis=1)
+        padding = (0, 0), (0, default.shape[1] - logits.shape[1])
+        return jnp.broadcast_to(jnp.pad(jax.nn.softmax(logits), padding), weighting.shape)
 
-    def _stored(
-        self, name: str, first: jax.Array, init: Initializer | None = None, axis: int = 0
+    def _initial_param(
+        self, name: str, default: jax.Array, init: Initializer | None = None, slot_axis: int = 0
     ) -> jax.Array:
-        """A parameter of the shape of `first`, which it starts from unless `init` is given."""
-        # Not `self.param` alone: that would refuse weights trained with fewer slots.
+        """Returns a parameter of the shape of `default`, or of fewer slots if trained with fewer.
+
+        It is initialized with `init`, or else with the value of `default`.
+        """
         if not self.has_variable("params", name):
-            return self.param(name, init or (lambda *_: first), first.shape, first.dtype)
-        stored: jax.Array = self.get_variable("params", name)
-        if stored.shape[axis] > first.shape[axis]:
+            return self.param(name, init or (lambda *_: default), default.shape, default.dtype)
+        # `self.param` would raise an error for a parameter with fewer slots.
+        param: jax.Array = self.get_variable("params", name)
+        if param.shape[slot_axis] > default.shape[slot_axis]:
             raise ValueError(
-                f"num_slots: expected at least the {stored.shape[axis]} that {name} was learned "
-                f"with, got {first.shape[axis]}"
+                f"num_slots: expected at least {param.shape[slot_axis]}, the number of slots that "
+                f"{name} was trained with, got {default.shape[slot_axis]}"
             )
-        return stored
+        return param
+
+    def _scan_steps(
+        self, carry: NTMState, inputs: jax.Array, mask: jax.Array | None, *xs: Any
+    ) -> tuple[NTMState, jax.Array]:
+        """Scans the cell over the sequence, with addressing noise."""
+        return super()._scan_steps(carry, inputs, mask, self._addressing_noise(inputs), *xs)
+
+    def _addressing_noise(self, inputs: jax.Array) -> jax.Array | None:
+        """Returns the noise of all steps, [1, T, interface size], or None without noise."""
+        if not self.addressing_noise_std or not self.has_rng("dropout"):
+            return None
+        shape = (*(1,) * (inputs.ndim - 2), inputs.shape[-2])
+        # Drawn once, because a draw in every step of the scan is slow.
+        noise = self.cell.interface_spec.addressing_noise(self.make_rng("dropout"), shape)
+        return self.addressing_noise_std * noise
 
 
 def trace(
-    model: nn.Module, params: Any, inputs: jax.Array, mask: jax.Array | None = None
-) -> tuple[jax.Array, Step]:
-    """Runs a Neural Turing Machine and records every head at every step.
+    model: NTM, params: Any, inputs: jax.Array, mask: jax.Array | None = None
+) -> tuple[jax.Array, StepTrace]:
+    """Runs an NTM and records the memory and the heads at every step.
 
     Args:
-      model: an `NTM`.
-      params: its parameters.
+      model: the NTM.
+      params: the parameters of `model`.
       inputs: [B, T, I] or [T, I].
-      mask: as for the model.
+      mask: boolean, [B, T] or [T], as in `RNN`.
 
     Returns:
-      The outputs, and a `Step` whose leaves have a time axis behind the batch axes. Masked steps
-      show what the heads would have done.
+      The outputs, and a `StepTrace` whose leaves have a time axis after the batch axis. At masked
+      steps it holds the values of the step that was discarded.
     """
-    # Nothing to keep small, as there is no backward pass.
-    whole = model.clone(segment=0)
-    outputs, recorded = whole.apply({"params": params}, inputs, mask, mutable=["trace"])
-    return outputs, recorded["trace"]["cell"]["step"]
+    # Without a backward pass, chunks would save no memory, and they would split the time axis.
+    model = model.clone(remat_chunk_size=0)
+    outputs, variables = model.apply({"params": params}, inputs, mask, mutable=["trace"])
+    return outputs, variables["trace"]["cell"]["step"]
 
 
 def num_params(params: Any) -> int:
-    """How many numbers there are in a model's parameters."""
+    """Returns the total number of parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -1,32 +1,47 @@
-"""Any recurrent cell over a sequence: masks, streams in pieces, what the backward pass keeps.
+"""Recurrent cells over sequences, with masks, learned initial carries and rematerialization.
 
 B is the batch, T the time steps, I and O the input and output features.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.core import FrozenDict
+from flax.core.scope import CollectionFilter, PRNGSequenceFilter
+from flax.typing import InOutScanAxis
 
-from ntm_jax.training import deferred_gradients
+from ntm_jax._checks import check_at_least
+from ntm_jax._renamed import renamed_fields
 
-__all__ = ["Recurrent"]
+__all__ = ["RNN"]
 
 
-class Recurrent(nn.Module):
-    """A recurrent cell over a sequence.
+@renamed_fields(segment="remat_chunk_size")
+class RNN(nn.Module):
+    """Applies a recurrent cell to a sequence using `nn.scan`, as `flax.linen.RNN` does.
+
+    In addition to Flax's class it takes a mask for each step, can learn the initial carry and can
+    limit what the backward pass stores.
 
     Attributes:
-      cell: any RNN cell.
-      features: O of a dense layer over the cell's outputs; None hands them out as they are.
-      learn_carry: the initial carry is a set of parameters, started at the cell's own.
-      unroll: steps of the scan in one iteration of its loop.
-      remat: recompute each step in the backward pass in place of storing what it needs. Slower
-        on paper, faster where memory traffic is the limit.
-      segment: if positive, the backward pass keeps the carry only every so many steps, and computes
-        what lies between once more; about the square root of T keeps the least. 0 keeps all.
+      cell: any recurrent cell.
+      features: O, the size of a dense layer applied to the outputs of the cell; None returns the
+        outputs of the cell.
+      learn_carry: whether the initial carry is a set of parameters, initialized with the cell's own
+        initial carry and shared by the batch.
+      unroll: number of steps unrolled in one iteration of the scan, at least 1.
+      remat: whether the backward pass recomputes the intermediate values of each step instead of
+        storing them.
+      remat_chunk_size: if positive, the backward pass stores only every `remat_chunk_size`-th carry
+        and recomputes the steps between them; sizes near sqrt(T) need the least memory. With 0 it
+        stores every carry.
+      variable_axes: axis along which each variable collection is stacked over time, passed to
+        `nn.scan`; "trace" is stacked along the time axis of the inputs.
+      variable_broadcast: variable collections that all steps share, passed to `nn.scan`.
+      split_rngs: whether a random key differs between steps, by its name, passed to `nn.scan`.
     """
 
     cell: nn.RNNCellBase
@@ -34,7 +49,18 @@ class Recurrent(nn.Module):
     learn_carry: bool = False
     unroll: int = 1
     remat: bool = False
-    segment: int = 0
+    remat_chunk_size: int = 0
+    variable_axes: Mapping[CollectionFilter, InOutScanAxis] = FrozenDict()
+    variable_broadcast: Sequence[str] = ("params",)
+    split_rngs: Mapping[PRNGSequenceFilter, bool] = FrozenDict({"params": False, "dropout": True})
+
+    def __post_init__(self) -> None:
+        """Checks the ranges of the fields."""
+        check_at_least(1, unroll=self.unroll)
+        check_at_least(0, remat_chunk_size=self.remat_chunk_size)
+        if self.features is not None:
+            check_at_least(1, features=self.features)
+        super().__post_init__()
 
     @nn.compact
     def __call__(
@@ -44,118 +70,116 @@ class Recurrent(nn.Module):
         initial_carry: Any = None,
         return_carry: bool = False,
     ) -> Any:
-        """Runs the sequence.
+        """Applies the cell to the sequence.
 
-        A long stream can be fed in pieces: hand the final carry of one piece to the next.
+        To process a long sequence in parts, pass the final carry of each part to the next call.
 
         Args:
           inputs: [B, T, I] or [T, I].
-          mask: [B, T] or [T], boolean. A step where it is false changes nothing in the carry, and
-            its output is zero.
-          initial_carry: what to start from; None means the model's own start.
-          return_carry: also hand back the final carry.
+          mask: boolean, [B, T] or [T]; where it is false, the step leaves the carry unchanged and
+            its output is zero. None uses every step.
+          initial_carry: the carry before the first step; None uses `make_initial_carry`.
+          return_carry: whether to return the final carry too.
 
         Returns:
           The outputs, [B, T, O] or [T, O]; with `return_carry` the pair (final carry, outputs).
 
         Raises:
-          ValueError: a shape does not fit.
+          ValueError: the inputs have no time axis, or the mask does not have their shape.
         """
         if inputs.ndim < 2:
             raise ValueError(f"inputs: expected [B, T, I] or [T, I], got shape {inputs.shape}")
         if mask is not None and mask.shape != inputs.shape[:-1]:
             raise ValueError(f"mask: expected shape {inputs.shape[:-1]}, got {mask.shape}")
-        carry = initial_carry
-        start = self.start((*inputs.shape[:-2], inputs.shape[-1]))
-        if carry is None:
-            carry = start
-        carry, outputs = self.run(carry, inputs, mask)
+        # Called even with an `initial_carry`, so that `init` creates the parameters.
+        carry = self.make_initial_carry((*inputs.shape[:-2], inputs.shape[-1]))
+        if initial_carry is not None:
+            carry = initial_carry
+        carry, outputs = self._scan_steps(carry, inputs, mask)
         if self.features is not None:
             outputs = nn.Dense(self.features, name="output")(outputs)
         return (carry, outputs) if return_carry else outputs
 
-    def run(
-        self, carry: Any, inputs: jax.Array, mask: jax.Array | None, *others: Any
-    ) -> tuple[Any, jax.Array]:
-        """The cell's steps, by a scan: from the first carry to the last one and the outputs.
-
-        What else the cell is called with has the same axis of time as the inputs.
-        """
-
-        def step(cell: nn.RNNCellBase, carry: Any, seen: tuple) -> tuple[Any, jax.Array]:
-            inputs, mask, *others = seen
-            following, outputs = cell(carry, inputs, *others)
-            if mask is not None:
-                following = jax.tree.map(
-                    lambda new, old: jnp.where(_expand(mask, new.ndim), new, old), following, carry
-                )
-                outputs = jnp.where(mask[..., None], outputs, jnp.zeros_like(outputs))
-            return following, outputs
-
-        if self.remat:
-            step = nn.remat(step, prevent_cse=False)
-        steps = self._scan(step, inputs.ndim - 2)
-        if self.segment:
-            return self._segments(steps, carry, inputs, mask, *others)
-        return steps(self.cell, carry, (inputs, mask, *others))
-
-    def _scan(self, function: Callable[..., Any], time_axis: int) -> Callable[..., Any]:
-        return nn.scan(
-            function,
-            variable_broadcast=("params", deferred_gradients.TRANSPOSED),
-            variable_axes={"trace": time_axis, deferred_gradients.COLLECTIONS: 0},
-            split_rngs={"params": False, "dropout": True},
-            in_axes=time_axis,
-            out_axes=time_axis,
-            unroll=self.unroll,
-            # It traces the step once more, and in that makes the parameters.
-            check_constancy_invariants=self.is_initializing(),
-        )
-
-    def _segments(
-        self,
-        steps: Callable[..., Any],
-        carry: Any,
-        inputs: jax.Array,
-        mask: jax.Array | None,
-        *others: Any,
-    ) -> tuple[Any, jax.Array]:
-        """A scan over segments of a scan over steps; masked ones fill the last segment."""
-        time_axis, num_steps = inputs.ndim - 2, inputs.shape[-2]
-        # A longer one would be padding for the most part.
-        segment = min(self.segment, max(num_steps, 1))
-        missing = -num_steps % segment
-        if missing and mask is None:
-            mask = jnp.ones(inputs.shape[:-1], bool)
-
-        def split(array: jax.Array) -> jax.Array:
-            filling = [(0, missing if axis == time_axis else 0) for axis in range(array.ndim)]
-            before, after = array.shape[:time_axis], array.shape[time_axis + 1 :]
-            return jnp.pad(array, filling).reshape(*before, -1, segment, *after)
-
-        seen = jax.tree.map(split, (inputs, mask, *others))
-        segments = self._scan(nn.remat(steps, prevent_cse=False), time_axis)
-        carry, outputs = segments(self.cell, carry, seen)
-        outputs = outputs.reshape(*inputs.shape[:-2], -1, outputs.shape[-1])
-        return carry, outputs[..., :num_steps, :]
-
-    def start(self, input_shape: tuple[int, ...]) -> Any:
-        """The carry before the first step, for inputs of one step, [..., I]."""
-        # A fixed key: a start drawn at random is drawn once, and is the same in every sequence.
+    def make_initial_carry(self, input_shape: tuple[int, ...]) -> Any:
+        """Returns the carry before the first step, for inputs of one step, [..., I]."""
+        # The key is fixed, so a random initial carry is the same in every call.
         carry = self.cell.initialize_carry(jax.random.key(0), input_shape)
-        return self._learned("carry", carry, input_shape) if self.learn_carry else carry
+        return self._learned_carry("carry", carry, input_shape) if self.learn_carry else carry
 
-    def _learned(self, name: str, carry: Any, input_shape: tuple[int, ...]) -> Any:
-        """`carry` with every leaf a parameter that starts at its value."""
-        batch = input_shape[:-1]
+    def _learned_carry(self, name: str, carry: Any, input_shape: tuple[int, ...]) -> Any:
+        """Replaces every leaf of `carry` with a parameter that is initialized with its value."""
         leaves, structure = jax.tree.flatten(carry)
         learned = []
         for index, leaf in enumerate(leaves):
-            one = leaf[(0,) * len(batch)]
-            value = self.param(f"initial_{name}_{index}", lambda key, one=one: one)
-            learned.append(jnp.broadcast_to(value, leaf.shape))
+            default = leaf[(0,) * (len(input_shape) - 1)]
+            param = self.param(f"initial_{name}_{index}", lambda key, default=default: default)
+            learned.append(jnp.broadcast_to(param, leaf.shape))
         return jax.tree.unflatten(structure, learned)
 
+    def _scan_steps(
+        self, carry: Any, inputs: jax.Array, mask: jax.Array | None, *xs: Any
+    ) -> tuple[Any, jax.Array]:
+        """Scans the cell over the sequence and returns the final carry and the outputs.
 
-def _expand(mask: jax.Array, ndim: int) -> jax.Array:
-    return mask.reshape(*mask.shape, *(1,) * (ndim - mask.ndim))
+        The cell is called with a slice of the inputs and of each of `xs`, which have the time axis
+        of the inputs.
+        """
+
+        def step(cell: nn.RNNCellBase, carry: Any, step_xs: tuple) -> tuple[Any, jax.Array]:
+            step_inputs, step_mask, *others = step_xs
+            new_carry, outputs = cell(carry, step_inputs, *others)
+            if step_mask is None:
+                return new_carry, outputs
+
+            def select(new: jax.Array, old: jax.Array) -> jax.Array:
+                axes = tuple(range(step_mask.ndim, new.ndim))
+                return jnp.where(jnp.expand_dims(step_mask, axes), new, old)
+
+            outputs = jnp.where(step_mask[..., None], outputs, jnp.zeros_like(outputs))
+            return jax.tree.map(select, new_carry, carry), outputs
+
+        if self.remat:
+            step = nn.remat(step, prevent_cse=False)
+        scan = self._make_scan(step, inputs.ndim - 2)
+        if self.remat_chunk_size:
+            return self._scan_chunks(scan, carry, inputs, mask, *xs)
+        return scan(self.cell, carry, (inputs, mask, *xs))
+
+    def _make_scan(self, function: Callable[..., Any], time_axis: int) -> Callable[..., Any]:
+        return nn.scan(
+            function,
+            variable_axes={"trace": time_axis, **self.variable_axes},
+            variable_broadcast=self.variable_broadcast,
+            split_rngs=self.split_rngs,
+            in_axes=time_axis,
+            out_axes=time_axis,
+            unroll=self.unroll,
+            # The check traces the step a second time; only `init` needs it, to create parameters.
+            check_constancy_invariants=self.is_initializing(),
+        )
+
+    def _scan_chunks(
+        self,
+        scan: Callable[..., Any],
+        carry: Any,
+        inputs: jax.Array,
+        mask: jax.Array | None,
+        *xs: Any,
+    ) -> tuple[Any, jax.Array]:
+        """Scans over chunks of steps, each rematerialized; masked steps pad the last chunk."""
+        time_axis, num_steps = inputs.ndim - 2, inputs.shape[-2]
+        chunk_size = min(self.remat_chunk_size, max(num_steps, 1))
+        num_padding = -num_steps % chunk_size
+        if num_padding and mask is None:
+            mask = jnp.ones(inputs.shape[:-1], bool)
+
+        def split(array: jax.Array) -> jax.Array:
+            padding = [(0, num_padding if axis == time_axis else 0) for axis in range(array.ndim)]
+            batch, features = array.shape[:time_axis], array.shape[time_axis + 1 :]
+            return jnp.pad(array, padding).reshape(*batch, -1, chunk_size, *features)
+
+        chunks = jax.tree.map(split, (inputs, mask, *xs))
+        scan_chunks = self._make_scan(nn.remat(scan, prevent_cse=False), time_axis)
+        carry, outputs = scan_chunks(self.cell, carry, chunks)
+        outputs = outputs.reshape(*inputs.shape[:-2], -1, outputs.shape[-1])
+        return carry, outputs[..., :num_steps, :]

@@ -1,46 +1,44 @@
-"""Pictures of what a machine does: the paper's figures 4 and 6.
+"""Plots of the outputs and the memory access of a trained model: the paper's figures 4 and 6.
 
-Every function takes arrays that NumPy can read and returns a `matplotlib.figure.Figure`, which the
-caller saves: `answers(examples, "NTM").savefig("answers.png")`. Nothing here touches pyplot or any
-other global state. Time runs to the right, bits and slots upwards, and all count from 0.
+Nothing here uses pyplot or other global state. Time runs to the right, bits and slots upwards; all
+are counted from 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from matplotlib.ticker import MaxNLocator
 
-from ntm_jax.cell import Step
+from ntm_jax import models
+from ntm_jax.cell import StepTrace
+from ntm_jax.evaluation.trained_model import TrainedModel
+from ntm_jax.tasks.base import Size, describe_size
 
-__all__ = ["answers", "memory_use"]
+__all__ = ["plot_memory_access", "plot_predictions", "save_plots"]
 
-_BITS, _VECTORS, _WEIGHTS = "gray", "RdBu_r", "viridis"  # colour maps
-_WRONG: dict[str, Any] = {"markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.5}
-_USED = 0.01  # a slot is used where some weight is above this
+_MAX_TRACE_STEPS = 60  # longer sequences have steps too narrow to tell apart
 
 
-def answers(examples: Mapping[str, tuple[Any, Any]], title: str) -> Figure:
-    """Targets above outputs of several examples, wrong bits marked: the paper's figure 4.
+def plot_predictions(examples: Mapping[str, tuple[Any, Any]], title: str) -> Figure:
+    """Plots targets above outputs of several examples, with bit errors marked: figure 4.
 
-    A panel is as wide as its sequence is long, up to 120 steps, which fill a row. Short sequences
-    share a row, in the order given.
+    The width of a panel is proportional to its number of steps, up to 120 steps, which fill a row.
+    Short sequences share a row, in the order given. An output counts as a bit error if it is NaN
+    or on the other side of 0.5 than the target.
 
     Args:
-      examples: name, such as "length 10" -> (targets [L, bits], probabilities [L, bits]), steps of
-        the answer only.
-      title: stands over the whole figure.
-
-    Returns:
-      The figure. A bit is wrong where its output is NaN or on the other side of one half.
+      examples: targets [L, O] and output probabilities [L, O] at the scored steps, by name, such
+        as "length 10".
+      title: title of the figure.
 
     Raises:
-      ValueError: there is no example, or a shape does not fit.
+      ValueError: there are no examples, or a shape does not fit.
     """
     if not examples:
         raise ValueError("examples: expected at least one, got none")
@@ -48,167 +46,204 @@ def answers(examples: Mapping[str, tuple[Any, Any]], title: str) -> Figure:
     for name, pair in examples.items():
         targets, outputs = pairs[name] = [np.asarray(array, float) for array in pair]
         if targets.ndim != 2 or targets.shape != outputs.shape:
-            raise ValueError(
-                f"examples[{name!r}]: expected twice [L, bits], "
-                f"got shapes {targets.shape} and {outputs.shape}"
-            )
+            shapes = f"{targets.shape} and {outputs.shape}"
+            raise ValueError(f"examples[{name!r}]: expected two arrays [L, O], got {shapes}")
 
-    # All in inches, so that a step is as wide in one panel as in the others.
-    width, left, right, top, head, foot, gap = 13.0, 0.8, 1.15, 0.4, 0.5, 0.55, 0.1
-    full = width - left - right
-    steps, bits = np.max([targets.shape for targets, _ in pairs.values()], axis=0)
-    step_width, bit_panel = full / np.clip(steps, 40, 120), np.clip(0.095 * bits, 0.6, 2.0)
-    row_height = head + 2 * bit_panel + gap + foot
-    places, row, x = {}, 0, 0.0
+    # All sizes in inches; the grid has a column per time step, so that steps are equally wide.
+    width, left, right, top = 13.0, 0.8, 0.72, 0.4
+    max_steps, num_bits = np.max([targets.shape for targets, _ in pairs.values()], axis=0)
+    columns, bar_space, bar_width = int(np.clip(max_steps, 40, 120)), 0.25, 0.18
+    column_width = (width - left - right - bar_space - bar_width) / columns
+    panel_height = np.clip(0.095 * num_bits, 0.6, 2.0)
+    row_heights = [0.5, panel_height, 0.1, panel_height, 0.55]  # heading, panels, space, time axis
+    places, row, start = {}, 0, 0
     for name, (targets, _) in pairs.items():
-        panel = min(step_width * len(targets), full)
-        if x + panel > full:
-            row, x = row + 1, 0.0
-        places[name] = row, x, panel
-        x += max(panel, 1.6) + 0.3  # a title is wider than a short panel
+        steps = min(len(targets), columns)
+        if start + steps > columns:
+            row, start = row + 1, 0
+        places[name] = row * len(row_heights), start, start + steps
+        start += round((max(steps * column_width, 1.6) + 0.3) / column_width)  # headings need 1.6
 
-    height = top + row_height * (row + 1)
-    figure = _figure(width, height)
-
-    def axes_at(x: float, y: float, panel_width: float, panel_height: float) -> Axes:
-        return figure.add_axes((x / width, y / height, panel_width / width, panel_height / height))
-
-    norm = Normalize(0, 1)
+    heights, widths = row_heights * (row + 1), [column_width] * columns + [bar_space, bar_width]
+    height = top + sum(heights)
+    figure = Figure((width, height), dpi=110)
+    figure.subplots_adjust(left / width, 0, 1 - right / width, 1 - top / height, wspace=0, hspace=0)
+    grid = figure.add_gridspec(
+        len(heights), len(widths), height_ratios=heights, width_ratios=widths
+    )
     for name, (targets, outputs) in pairs.items():
-        row, x, panel = places[name]
-        y = height - top - row_height * (row + 1) + foot
-        above = axes_at(left + x, y + bit_panel + gap, panel, bit_panel)
-        below = axes_at(left + x, y, panel, bit_panel)
-        for axes, what, values in ((above, "targets", targets), (below, "outputs", outputs)):
-            image = _image(axes, values, _BITS, norm)
-            axes.tick_params(labelleft=x == 0, labelbottom=axes is below)
-            if x == 0:
-                axes.set_ylabel(f"{what}\nbit")
-        wrong = ((outputs > 0.5) != (targets > 0.5)) | np.isnan(outputs)
-        marks = below.plot(*np.nonzero(wrong), "ro", label="wrong bit", **_WRONG)
+        row, start, stop = places[name]
+        above = figure.add_subplot(grid[row + 1, start:stop])
+        below = figure.add_subplot(grid[row + 3, start:stop])
+        for axes, label, values in ((above, "targets", targets), (below, "outputs", outputs)):
+            image = _imshow(axes, values, "gray", Normalize(0, 1))
+            axes.tick_params(labelleft=start == 0, labelbottom=axes is below)
+            axes.set_ylabel(f"{label}\nbit" if start == 0 else "")
+        errors = ((outputs > 0.5) != (targets > 0.5)) | np.isnan(outputs)
+        marks = below.plot(
+            *np.nonzero(errors), "ro", label="bit error", markersize=5.5, mec="white", mew=0.5
+        )
         below.set_xlabel("time step")
-        heading = f"{name}\n{wrong.sum()} of {wrong.size} bits wrong"
+        heading = f"{name}\nbit errors: {errors.sum()} of {errors.size}"
         above.set_title(heading, loc="left", fontsize=9)
-    bar = axes_at(width - right + 0.25, foot, 0.18, height - top - head - foot)
-    figure.colorbar(image, cax=bar, label="probability of a 1")
+    figure.colorbar(image, cax=figure.add_subplot(grid[1:-1, -1]), label="probability of a 1")
     figure.suptitle(title, x=left / width, y=1 - 0.12 / height, ha="left", va="top")
     figure.legend(handles=marks, loc="upper right", frameon=False, borderaxespad=0.3)
     return figure
 
 
-def memory_use(
-    inputs: Any, outputs: Any, step: Step, title: str, length: int | None = None
+def plot_memory_access(
+    inputs: Any, outputs: Any, trace: StepTrace, title: str, first_scored_step: int | None = None
 ) -> Figure:
-    """What the heads write, read and look at in every step: the paper's figure 6.
+    """Plots the vectors written and read, and the weightings of all heads: figure 6.
 
-    On the left inputs, add vectors and write weightings, on the right outputs, read vectors and
-    read weightings; each further head adds two rows. All heads show the same slots, those that
-    any head uses; the slots before slot 0, on the other side of the ring, count from -1 down.
+    The left column has inputs, add vectors and write weightings, the right column outputs, read
+    vectors and read weightings; each further head adds two rows. All heads show the same slots,
+    those that any head uses. Shift is circular: slots before slot 0 count from -1 down.
 
     Args:
-      inputs: [T, I], of one example.
-      outputs: [T, O], probabilities.
-      step: what `models.trace` recorded for that example, leaves [T, ...].
-      title: stands over the whole figure.
-      length: if given, a line in every panel sets this many first steps apart from the rest.
-
-    Returns:
-      The figure.
+      inputs: [T, I], the inputs of one example.
+      outputs: [T, O], output probabilities.
+      trace: the second result of `models.trace` for this example, leaves [T, ...].
+      title: title of the figure.
+      first_scored_step: if given, a dashed line marks the start of this step in every panel.
 
     Raises:
-      ValueError: an array is not that of one example, or has another number of steps.
+      ValueError: an array has a batch axis, or another number of steps.
     """
     arrays = {
         "inputs [T, I]": inputs,
         "outputs [T, O]": outputs,
-        "add vectors [T, W, M]": step.interface.add,
-        "read vectors [T, R, M]": step.read_vectors,
-        "write weights [T, W, N]": step.write_weights,
-        "read weights [T, R, N]": step.read_weights,
+        "add vectors [T, W, M]": trace.interface.add,
+        "read vectors [T, R, M]": trace.read_vectors,
+        "write weightings [T, W, N]": trace.write_weights,
+        "read weightings [T, R, N]": trace.read_weights,
     }
     arrays = {name: np.asarray(array, float) for name, array in arrays.items()}
-    inputs, outputs, adds, reads, writing, reading = arrays.values()
+    inputs, outputs, adds, reads, write_weights, read_weights = arrays.values()
     for name, array in arrays.items():
         if array.ndim != name.count(",") + 1 or len(array) != len(inputs):
             raise ValueError(f"expected {name} with T = {len(inputs)}, got shape {array.shape}")
 
-    first, end = _used_slots(np.concatenate([writing, reading], axis=1))
-    num_slots = writing.shape[-1]
-    slot = f"slot ({f'{first} to {end - 1} of' if end - first < num_slots else 'all'} {num_slots})"
+    start, stop = _used_slots(np.concatenate([write_weights, read_weights], axis=1))
+    num_slots, num_heads = write_weights.shape[-1], max(adds.shape[1], reads.shape[1])
+    slots = f"{start} to {stop - 1} of" if stop - start < num_slots else "all"
 
-    def focus_of(weights: np.ndarray) -> np.ndarray:
-        return np.take(weights, range(first, end), axis=-1, mode="wrap")
-
-    num_heads = max(adds.shape[1], reads.shape[1])
-    ratios = [1.0] + ([1.5, 2.5] if num_heads == 1 else [1.0, 1.4]) * num_heads
-    figure = _figure(13.0, 0.9 + 1.25 * sum(ratios) + 0.33 * len(ratios), layout="constrained")
-    grid = figure.add_gridspec(len(ratios), 2, height_ratios=ratios)
-    unit, shown = Normalize(0, 1), Normalize(min(inputs.min(), 0), max(inputs.max(), 1))
-    columns = (
-        ("inputs", inputs, "value", shown, "write head {}: ", "add vectors", adds, writing),
-        ("outputs", outputs, "probability", unit, "read head {}: ", "read vectors", reads, reading),
-    )
-    for column, (name, values, meaning, norm, head, kind, vectors, weights) in enumerate(columns):
+    def make_panels(first_panel: Any, verb: str, access: str, vectors: Any, weights: Any) -> Any:
         limit = np.max(np.abs(vectors), where=np.isfinite(vectors), initial=0) or 1.0
-        signed = Normalize(-limit, limit)
-        panels = [(name, values, "bit", _BITS, norm, meaning)]
-        for index in range(vectors.shape[1]):
-            of, vector, focus = head.format(index), vectors[:, index], focus_of(weights[:, index])
-            panels.append((of + kind, vector, "component", _VECTORS, signed, "value"))
-            panels.append((of + "weighting", focus, slot, _WEIGHTS, unit, "weight"))
-        for row, (heading, values, rows, colours, norm, meaning) in enumerate(panels):
+        vector_style = "component", 0, "RdBu_r", Normalize(-limit, limit), "value"
+        weight_style = f"slot ({slots} {num_slots})", start, "viridis", unit, "weight"
+        weights = np.take(weights, range(start, stop), axis=-1, mode="wrap")
+        yield first_panel
+        for head in range(vectors.shape[1]):
+            yield f"{verb} vectors, head {head}", vectors[:, head], *vector_style
+            yield f"{access} weighting, head {head}", weights[:, head], *weight_style
+
+    unit, input_norm = Normalize(0, 1), Normalize(min(inputs.min(), 0), max(inputs.max(), 1))
+    first_panel = "inputs", inputs, "bit", 0, "gray", input_norm, "value"
+    left = make_panels(first_panel, "add", "write", adds, write_weights)
+    first_panel = "outputs", outputs, "bit", 0, "gray", unit, "probability"
+    right = make_panels(first_panel, "read", "read", reads, read_weights)
+    ratios = [1.0] + ([1.5, 2.5] if num_heads == 1 else [1.0, 1.4]) * num_heads
+    height = 0.9 + 1.25 * sum(ratios) + 0.33 * len(ratios)
+    figure = Figure((13.0, height), dpi=110, layout="constrained")
+    grid = figure.add_gridspec(len(ratios), 2, height_ratios=ratios)
+    for column, panels in enumerate((left, right)):
+        for row, (heading, values, label, first, colors, norm, bar_label) in enumerate(panels):
             axes = figure.add_subplot(grid[row, column])
-            image = _image(axes, values, colours, norm, first if rows == slot else 0)
-            figure.colorbar(image, ax=axes, pad=0.01, label=meaning)
+            image = _imshow(axes, values, colors, norm, first)
+            figure.colorbar(image, ax=axes, pad=0.01, label=bar_label)
             axes.set_title(heading, loc="left", fontsize=9)
-            axes.set_ylabel(rows)
-            axes.tick_params(labelbottom=row == len(panels) - 1)
-            if length is not None:
-                axes.axvline(length - 0.5, color="red", linewidth=1, linestyle="--")
-        axes.set_xlabel("time step" + (f" (line: after {length} steps)" if length else ""))
+            axes.set_ylabel(label)
+            axes.tick_params(labelbottom=False)
+            if first_scored_step is not None:
+                axes.axvline(first_scored_step - 0.5, color="red", linewidth=1, linestyle="--")
+        line = "" if first_scored_step is None else " (dashed line: first scored step)"
+        axes.set_xlabel(f"time step{line}")
+        axes.tick_params(labelbottom=True)
     figure.suptitle(title)
     return figure
 
 
-def _figure(width: float, height: float, **options: Any) -> Figure:
-    figure = Figure((width, height), dpi=110, **options)
-    FigureCanvasAgg(figure)
-    return figure
+def save_plots(
+    trained: TrainedModel, sizes: Sequence[Size], directory: Path, seed: int
+) -> list[Path]:
+    """Plots fresh examples of each size, and the memory access at one of the sizes.
+
+    Writes predictions.png and, for an NTM, memory_access.png, which shows the largest size of at
+    most 60 steps, or else the smallest size.
+
+    Args:
+      trained: the model; of an ensemble, the first member is used.
+      sizes: the sizes of the examples.
+      directory: the directory of the files; created if it does not exist.
+      seed: seed of the examples.
+
+    Returns:
+      The paths of the files.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    model, params, task = trained.model, trained.first_params, trained.task
+    batches, examples = {}, {}
+    for size in sizes:
+        key = jax.random.key(seed)
+        for number in size:
+            key = jax.random.fold_in(key, number)
+        inputs, targets, mask = batches[size] = task.sample_size(key, 1, *size)
+        outputs = jax.nn.sigmoid(jnp.asarray(model.apply({"params": params}, inputs)))
+        examples[describe_size(task, size)] = targets[mask], outputs[mask]
+    figures = {
+        "predictions.png": plot_predictions(examples, f"Targets and outputs: {trained.name}")
+    }
+    if isinstance(model, models.NTM):
+        steps = {size: batch.inputs.shape[1] for size, batch in batches.items()}
+        short = [size for size in sizes if steps[size] <= _MAX_TRACE_STEPS]
+        size = max(short, key=steps.__getitem__) if short else min(sizes, key=steps.__getitem__)
+        inputs, _, mask = (array[0] for array in batches[size])
+        logits, trace = models.trace(model, params, inputs)
+        figures["memory_access.png"] = plot_memory_access(
+            inputs,
+            jax.nn.sigmoid(logits),
+            trace,
+            f"Memory access at {describe_size(task, size)}: {trained.name}",
+            first_scored_step=int(np.argmax(mask)),
+        )
+    for name, figure in figures.items():
+        figure.savefig(directory / name)
+    return [directory / name for name in figures]
 
 
-def _image(axes: Axes, values: np.ndarray, colours: str, norm: Normalize, first=0) -> AxesImage:
-    """Draws [T, rows], time to the right, rows upwards and counted from `first`."""
+def _imshow(axes: Axes, values: np.ndarray, colors: str, norm: Normalize, first=0) -> Any:
+    """Draws [T, rows], with rows counted from `first`, and returns the image."""
     steps, rows = values.shape
-    crisp = steps <= axes.bbox.width and rows <= axes.bbox.height
-    for axis in (axes.xaxis, axes.yaxis):
-        locator = MaxNLocator("auto", steps=[1, 2, 4, 5, 10], integer=True, min_n_ticks=1)
-        axis.set_major_locator(locator)
+    nearest = steps <= axes.bbox.width and rows <= axes.bbox.height
+    axes.locator_params(steps=[1, 2, 4, 5, 10], integer=True, min_n_ticks=1)
     return axes.imshow(
         values.T,
-        cmap=colours,
+        cmap=colors,
         norm=norm,
         aspect="auto",
-        interpolation="nearest" if crisp else "auto",
+        interpolation="nearest" if nearest else "auto",
         origin="lower",
         extent=(-0.5, steps - 0.5, first - 0.5, first + rows - 0.5),
     )
 
 
 def _used_slots(weights: np.ndarray) -> tuple[int, int]:
-    """The first used slot and the one behind the last, with a margin of two, of [T, heads, N].
+    """Returns the range of slots that some weights [T, heads, N] use, with a margin of two slots.
 
-    The slots are a ring: what is left out is its longest unused stretch, and the slots before
-    slot 0 are counted down from there, -1 for the last.
+    Slots are circular: the range leaves out the longest unused stretch, and starts below 0 if the
+    used slots continue across slot 0.
     """
     num_slots = weights.shape[-1]
-    used = np.flatnonzero((weights > _USED).any(axis=(0, 1)))
+    used = np.flatnonzero((weights > 0.01).any(axis=(0, 1)))
     if not len(used):
         return 0, num_slots
     gaps = np.diff(used, append=used[0] + num_slots)
     longest = np.argmax(gaps)
     first, last = used[(longest + 1) % len(used)], used[longest]
-    if gaps[longest] <= 5:  # nothing to leave out beyond the margins
+    if gaps[longest] <= 5:  # the margins cover the gap
         return 0, num_slots
     first = first if first <= last else first - num_slots
-    # Without a need to go round, start at 0 and not in the margin below it.
+    # A range that does not cross slot 0 starts at slot 0, not in the margin below it.
     return (first - 2 if first < 0 else max(first - 2, 0)), min(last + 3, first + num_slots)

@@ -1,4 +1,8 @@
-"""How well trained models do, by size: the one way of scoring, during training and after it."""
+"""Scores of trained models on fresh sequences, during training and after it.
+
+B is the batch, T the time steps, I and O the input and output features, E the ensemble members,
+L the scored steps.
+"""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -9,29 +13,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntm_jax.runtime import sharding
+from ntm_jax.runtime.sharding import EnsembleMesh
 from ntm_jax.tasks import losses
 from ntm_jax.tasks.base import Batch, Size, Task
 
-__all__ = ["Accuracy", "Result", "accuracy_by_step", "evaluate", "evaluate_members"]
+__all__ = ["AccuracyBreakdown", "Result", "accuracy_by_step", "evaluate", "evaluate_members"]
 
-# Sequences times steps in one dispatch: an evaluation needs no more memory than some 65 MiB for its
-# examples and logits, however long they are. With fewer, a batch of sequences of thousands of steps
-# is so small that starting its operations takes as long as they do.
-_CHUNK = 500_000
+# Sequences times steps in one jitted call. It limits examples and logits to about 65 MiB at any
+# length; with less, calls on sequences of thousands of steps are dominated by dispatch overhead.
+_MAX_STEPS_PER_CALL = 500_000
 
 
 class Result(NamedTuple):
-    """How examples of one size fared; all but `size` and `sequences` are means over them.
+    """Scores of one model at one size; all but `size` and `sequences` are means over sequences.
 
     Attributes:
-      size: of the examples, a number for each axis of the task.
-      sequences: how many were tried.
-      bit_errors_per_sequence: wrong bits.
-      bits_per_sequence: cross-entropy of the scored bits, in bits.
-      excess_bits_per_sequence: how much more that is than the best predictor's.
-      bit_accuracy: share of all scored bits that were right.
-      perfect_sequences: share of sequences without a wrong bit.
+      size: a number for each size axis of the task.
+      sequences: number of sequences that were scored.
+      bit_errors_per_sequence: bit errors per sequence.
+      bits_per_sequence: cost, the cross-entropy of all scored bits of a sequence, in bits.
+      excess_bits_per_sequence: cost minus the Bayes-optimal cost, in bits.
+      bit_accuracy: fraction of scored bits without an error.
+      perfect_sequences: fraction of sequences without a bit error.
     """
 
     size: Size
@@ -43,12 +46,12 @@ class Result(NamedTuple):
     perfect_sequences: float
 
 
-class Accuracy(NamedTuple):
-    """Shares of right bits at one size; L is the number of scored steps.
+class AccuracyBreakdown(NamedTuple):
+    """Bit accuracy of one model at one size.
 
     Attributes:
-      by_step: [L], for each step of the answer.
-      by_bit: [O], for each bit of the vectors.
+      by_step: [L], bit accuracy at each scored step.
+      by_bit: [O], bit accuracy of each output feature.
     """
 
     by_step: np.ndarray
@@ -66,20 +69,20 @@ def evaluate(
     """Scores a model on fresh sequences of each size.
 
     Args:
-      model: from inputs [B, T, I] to logits [B, T, O].
-      params: its parameters.
-      task: what to sample.
-      sizes: one result each, in this order; for a task with one axis, numbers will do.
-      num_sequences: of each size.
-      seed: of the sequences; the same seed gives the same sequences.
+      model: maps inputs [B, T, I] to logits [B, T, O].
+      params: the parameters of the model.
+      task: the task that the sequences are sampled from.
+      sizes: the sizes to score; integers suffice for a task with one size axis.
+      num_sequences: number of sequences per size.
+      seed: seed of the sequences. Sequences of one size depend on the seed and the size alone.
 
     Returns:
-      The results.
+      One result per size, in the order of `sizes`.
 
     Raises:
-      ValueError: a size that the task has not; the message names its axis.
+      ValueError: a size does not exist in the task; the message names the size axis.
     """
-    return evaluate_members(model, _alone(params), task, sizes, num_sequences, seed)[0]
+    return evaluate_members(model, _add_member_axis(params), task, sizes, num_sequences, seed)[0]
 
 
 def evaluate_members(
@@ -93,30 +96,35 @@ def evaluate_members(
     """Scores all members of an ensemble on the same fresh sequences.
 
     Args:
-      model: from inputs [B, T, I] to logits [B, T, O].
-      params: its parameters; every leaf has a leading axis E, of the members.
-      task: what to sample.
-      sizes: one result each, in this order; for a task with one axis, numbers will do.
-      num_sequences: of each size.
-      seed: of the sequences; the same seed gives the same sequences.
+      model: maps inputs [B, T, I] to logits [B, T, O].
+      params: the parameters of the members; every leaf has a leading axis E.
+      task: as for `evaluate`.
+      sizes: as for `evaluate`.
+      num_sequences: as for `evaluate`.
+      seed: as for `evaluate`.
 
     Returns:
-      The results of each member.
+      For each member one result per size.
+
+    Raises:
+      ValueError: as for `evaluate`.
     """
-    by_size = []
-    for size in map(_size, sizes):
-        chunks = [
-            _scores(model, task, size, count, _spread(params, count), key)
-            for count, key in _chunks(task, size, num_sequences, seed)
+    results = []
+    for size in map(_as_tuple, sizes):
+        calls = [
+            _scores(model, task, size, batch_size, _shard_members(params, batch_size), key)
+            for batch_size, key in _split(task, size, num_sequences, seed)
         ]
-        scores = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1), *chunks)
-        by_size.append(
+        errors, bits, optimal_bits, num_bits = (
+            np.concatenate(arrays, axis=-1) for arrays in zip(*calls, strict=True)
+        )
+        results.append(
             [
-                _result(size, _Scores(errors, bits, scores.optimal_bits, scores.scored_bits))
-                for errors, bits in zip(scores.errors, scores.bits, strict=True)
+                _mean_scores(size, *member, optimal_bits, num_bits)
+                for member in zip(errors, bits, strict=True)
             ]
         )
-    return [list(of_member) for of_member in zip(*by_size, strict=True)]
+    return [list(member) for member in zip(*results, strict=True)]
 
 
 def accuracy_by_step(
@@ -126,120 +134,115 @@ def accuracy_by_step(
     size: int | Size,
     num_sequences: int = 256,
     seed: int = 0,
-) -> Accuracy:
-    """Where in the answer, and in which bit, the errors of one size are."""
-    params, size = _alone(params), _size(size)
-    chunks = [
-        (count, *_wrong(model, task, size, count, _spread(params, count), key))
-        for count, key in _chunks(task, size, num_sequences, seed)
-    ]
-    wrong = sum(count * np.asarray(wrong) for count, wrong, _ in chunks) / num_sequences
-    right = 1.0 - wrong[np.asarray(chunks[0][-1])]
-    return Accuracy(by_step=right.mean(axis=1), by_bit=right.mean(axis=0))
+) -> AccuracyBreakdown:
+    """Computes the bit accuracy at one size by scored step and by output feature.
 
+    Args:
+      model: maps inputs [B, T, I] to logits [B, T, O].
+      params: the parameters of the model.
+      task: as for `evaluate`.
+      size: the size to score.
+      num_sequences: number of sequences.
+      seed: as for `evaluate`.
 
-class _Scores(NamedTuple):
-    """Of examples of one size, B of them, and E members.
-
-    Attributes:
-      errors: wrong bits, [E, B].
-      bits: cross-entropy, [E, B].
-      optimal_bits: the best predictor's, [B].
-      scored_bits: [B].
+    Raises:
+      ValueError: as for `evaluate`.
     """
+    params, size = _add_member_axis(params), _as_tuple(size)
+    num_errors: Any = 0
+    for batch_size, key in _split(task, size, num_sequences, seed):
+        sharded = _shard_members(params, batch_size)
+        rates, scored = _bit_errors_by_step(model, task, size, batch_size, sharded, key)
+        num_errors += batch_size * np.asarray(rates)
+    accuracy = 1.0 - (num_errors / num_sequences)[np.asarray(scored)]
+    return AccuracyBreakdown(by_step=accuracy.mean(axis=1), by_bit=accuracy.mean(axis=0))
 
-    errors: Any
-    bits: Any
-    optimal_bits: Any
-    scored_bits: Any
 
-
-def _result(size: Size, scores: _Scores) -> Result:
-    """The means of one member."""
-    errors, bits, optimal_bits, scored_bits = (float(np.mean(leaf)) for leaf in scores)
+def _mean_scores(
+    size: Size, errors: np.ndarray, bits: np.ndarray, optimal_bits: np.ndarray, num_bits: np.ndarray
+) -> Result:
+    """Averages the scores [B] of one member."""
+    mean_errors, mean_bits = float(np.mean(errors)), float(np.mean(bits))
     return Result(
         size=size,
-        sequences=len(scores.errors),
-        bit_errors_per_sequence=errors,
-        bits_per_sequence=bits,
-        excess_bits_per_sequence=bits - optimal_bits,
-        bit_accuracy=1.0 - errors / scored_bits,
-        perfect_sequences=float(np.mean(scores.errors == 0)),
+        sequences=len(errors),
+        bit_errors_per_sequence=mean_errors,
+        bits_per_sequence=mean_bits,
+        excess_bits_per_sequence=mean_bits - float(np.mean(optimal_bits)),
+        bit_accuracy=1.0 - mean_errors / float(np.mean(num_bits)),
+        perfect_sequences=float(np.mean(errors == 0)),
     )
 
 
-def _size(size: int | Size) -> Size:
+def _as_tuple(size: int | Size) -> Size:
     return (size,) if isinstance(size, int) else tuple(size)
 
 
-def _chunks(task: Task, size: Size, num_sequences: int, seed: int) -> list[tuple[int, jax.Array]]:
-    """How many examples of one size there are in each batch, and its key."""
+def _split(task: Task, size: Size, num_sequences: int, seed: int) -> list[tuple[int, jax.Array]]:
+    """Returns the batch size and the key of each jitted call."""
     task.check_size(*size)
     key = jax.random.key(seed)
-    # Folded with the size: what else is evaluated in the same call changes nothing.
-    for number in size:
+    for number in size:  # so that results do not depend on which other sizes are evaluated
         key = jax.random.fold_in(key, number)
-    steps = jax.eval_shape(lambda: task.sample_at(key, 1, *size)).inputs.shape[1]
-    count = max(1, min(num_sequences, _CHUNK // steps))
-    counts = [count] * (num_sequences // count)
-    if num_sequences % count:
-        counts.append(num_sequences % count)
-    return [(count, jax.random.fold_in(key, index)) for index, count in enumerate(counts)]
+    num_steps = jax.eval_shape(lambda: task.sample_size(key, 1, *size)).inputs.shape[1]
+    batch_size = max(1, min(num_sequences, _MAX_STEPS_PER_CALL // num_steps))
+    batch_sizes = [batch_size] * (num_sequences // batch_size)
+    if num_sequences % batch_size:
+        batch_sizes.append(num_sequences % batch_size)
+    return [(count, jax.random.fold_in(key, index)) for index, count in enumerate(batch_sizes)]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _scores(
     model: nn.Module, task: Task, size: Size, batch_size: int, params: Any, key: jax.Array
-) -> _Scores:
-    batch, logits = _run(model, task, size, batch_size, params, key)
+) -> tuple[jax.Array, ...]:
+    """Returns bit errors [E, B], cost [E, B], Bayes-optimal cost [B], number of scored bits [B]."""
+    batch, logits = _apply(model, task, size, batch_size, params, key)
 
-    def of_all(score: Callable[..., jax.Array]) -> jax.Array:
+    def vmap_members(score: Callable[..., jax.Array]) -> jax.Array:
         return jax.vmap(score, (0, None, None))(logits, batch.targets, batch.mask)
 
-    return _Scores(
-        errors=of_all(losses.bit_errors),
-        bits=of_all(losses.bits_per_sequence),
-        optimal_bits=task.optimal_bits(batch),
-        scored_bits=jnp.sum(batch.mask, axis=1) * task.output_features,
+    return (
+        vmap_members(losses.bit_errors),
+        vmap_members(losses.bits_per_sequence),
+        task.optimal_bits(batch),
+        jnp.sum(batch.mask, axis=1) * task.output_features,
     )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _wrong(
+def _bit_errors_by_step(
     model: nn.Module, task: Task, size: Size, batch_size: int, params: Any, key: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Share of sequences in which the one member has a bit wrong, [T, O]; scored steps, [T]."""
-    batch, logits = _run(model, task, size, batch_size, params, key)
-    wrong = (logits[0] > 0) != (batch.targets > 0.5)
-    # Of one size all have the same scored steps.
-    return jnp.mean(wrong, axis=0), batch.mask[0]
+    """Returns the error rate [T, O] of the only member, and which steps are scored [T]."""
+    batch, logits = _apply(model, task, size, batch_size, params, key)
+    errors = (logits[0] > 0) != (batch.targets > 0.5)
+    return jnp.mean(errors, axis=0), batch.mask[0]  # the mask depends on the size alone
 
 
-def _run(
+def _apply(
     model: nn.Module, task: Task, size: Size, batch_size: int, params: Any, key: jax.Array
 ) -> tuple[Batch, jax.Array]:
-    """Examples [B, ...], and logits of all members [E, B, T, O]."""
-    devices = _devices(params, batch_size)
-    batch = devices.shard_batch(task.sample_at(key, batch_size, *size))
+    """Samples a batch, and returns it with the logits [E, B, T, O] of all members."""
+    mesh = _mesh(params, batch_size)
+    batch = mesh.shard_batch(task.sample_size(key, batch_size, *size))
 
     def apply(params: Any, inputs: jax.Array) -> Any:
         return model.apply({"params": params}, inputs)
 
-    apply = devices.over_members(devices.over_batch(apply), (0, None))
-    return batch, apply(params, batch.inputs)
+    return batch, mesh.vmap_members(mesh.shard_map_batch(apply), (0, None))(params, batch.inputs)
 
 
-def _devices(params: Any, batch_size: int) -> sharding.Devices:
+def _mesh(params: Any, batch_size: int) -> EnsembleMesh:
     leaves = jax.tree.leaves(params)
-    # Of this process alone: any number of sequences can be shared by them.
-    return sharding.Devices(len(leaves[0]) if leaves else 1, batch_size, jax.local_devices())
+    # Local devices alone: every process evaluates on its own, and any batch size can be split.
+    return EnsembleMesh(len(leaves[0]) if leaves else 1, batch_size, jax.local_devices())
 
 
-def _spread(params: Any, batch_size: int) -> Any:
-    """The members on the devices that run them: training may have used fewer."""
-    return _devices(params, batch_size).put_members(params)
+def _shard_members(params: Any, batch_size: int) -> Any:
+    """Moves the members to the devices that evaluate them; training may use other devices."""
+    return _mesh(params, batch_size).shard_members(params)
 
 
-def _alone(params: Any) -> Any:
-    """An ensemble of one."""
+def _add_member_axis(params: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[None], params)

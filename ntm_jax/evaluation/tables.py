@@ -1,164 +1,163 @@
-"""What `eval.py` shows of a trained machine: the tables, the JSON and the pictures."""
+"""Evaluation results as text tables and as JSON.
 
-from collections.abc import Sequence
-from pathlib import Path
+The tables are plain aligned text: rich belongs to the training extra, and wraps at 80 columns when
+its output is piped.
+"""
+
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
-from ntm_jax import models
-from ntm_jax.training import success
-from ntm_jax.evaluation.scoring import Accuracy, Result
-from ntm_jax.tasks.base import Size, Task, describe, label
-from ntm_jax.training.restore import Trained
+from ntm_jax.evaluation.scoring import AccuracyBreakdown, Result
+from ntm_jax.evaluation.trained_model import TrainedModel
+from ntm_jax.tasks.base import Task, format_size
 
-__all__ = ["as_json", "members_table", "row", "save_plots", "step_table", "table"]
+__all__ = [
+    "accuracy_table",
+    "as_json",
+    "describe",
+    "ensemble_table",
+    "results_table",
+    "success_rate",
+]
 
-# The most steps of which the memory use is drawn: beyond them single steps cannot be told apart.
-_DRAWN_STEPS = 60
+
+def describe(trained: TrainedModel) -> str:
+    """Returns one line with the checkpoint, the task, the model and its dimensions."""
+    parts = [f"{trained.checkpoint}: {trained.name}", f"{trained.num_params:,} parameters"]
+    parts += [f"{len(trained.seeds)} seeds"] if len(trained.seeds) > 1 else []
+    parts += [f"{trained.num_slots} slots"] if trained.num_slots else []
+    return ", ".join(parts)
 
 
-def table(task: Task, results: Sequence[Result]) -> str:
-    """The results of one machine as aligned text."""
-    optimal = any(r.bits_per_sequence != r.excess_bits_per_sequence for r in results)
-    heads = [(axis, "") for axis in task.axes]
-    heads += [("bit errors", "per sequence"), ("bits", "per sequence")]
-    heads += [("bits above", "the optimum")] if optimal else []
-    heads += [("bit accuracy", ""), ("perfect", "sequences"), ("sequences", "")]
+def results_table(task: Task, results: Sequence[Result]) -> str:
+    """Returns a table of one model's results with a line for each size.
+
+    The cost above the Bayes-optimal cost has a column if the optimal cost is not 0.
+    """
+    has_optimum = any(r.bits_per_sequence != r.excess_bits_per_sequence for r in results)
+    header = [(axis, "") for axis in task.size_axes]
+    header += [("bit errors", "per sequence"), ("cost, bits", "per sequence")]
+    header += [("bits above", "optimum")] if has_optimum else []
+    header += [("bit accuracy", ""), ("perfect", "sequences"), ("sequences", "")]
     rows = [
         [
             *map(str, result.size),
             f"{result.bit_errors_per_sequence:.4g}",
             f"{result.bits_per_sequence:.4g}",
-            *([f"{result.excess_bits_per_sequence:.4g}"] if optimal else []),
+            *([f"{result.excess_bits_per_sequence:.4g}"] if has_optimum else []),
             f"{result.bit_accuracy:.4%}",
             f"{result.perfect_sequences:.2%}",
             f"{result.sequences}",
         ]
         for result in results
     ]
-    lines = [*zip(*heads, strict=True), *rows]
-    widths = [max(map(len, column)) + 2 for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    return _align([*zip(*header, strict=True), *rows])
 
 
-def members_table(trained: Trained, results: Sequence[Sequence[Result]]) -> str:
-    """A line for each member of an ensemble, and how many are solved at these sizes."""
-    axes, judged_by = " x ".join(trained.task.axes), trained.task.judged_by
-    lines = [
-        f"{'seed':>10}{'sequences':>12}  {judged_by.replace('_', ' ')} at {axes}",
-        f"{'':>10}{'to solved':>12}" + "".join(f"{label(r.size):>10}" for r in results[0]),
-    ]
-    errors = [[getattr(result, judged_by) for result in of_member] for of_member in results]
-    for seed, needed, of_member in zip(trained.seeds, trained.needed, errors, strict=True):
-        shown = "".join(f"{error:>10.4g}" for error in of_member)
-        lines.append(f"{seed:>10}{'never' if needed is None else format(needed, ','):>12}{shown}")
-    medians = np.median(errors, axis=0)
-    lines.append(f"{'median':>22}" + "".join(f"{median:>10.4g}" for median in medians))
-    solved = sum(map(trained.solved, results))
-    lines.append(f"solved at these sizes: {success.rate(solved, len(results))}")
-    return "\n".join(lines)
+def ensemble_table(trained: TrainedModel, results: Sequence[Sequence[Result]]) -> str:
+    """Returns a table with a line for each member, the medians, and the success rate.
+
+    Args:
+      trained: the ensemble.
+      results: for each member one result per size.
+    """
+    metric = trained.task.metric
+    errors = [[getattr(result, metric) for result in member] for member in results]
+    sizes = [format_size(result.size) for result in results[0]]
+    rows = [("seed", "sequences", *sizes), ("", "to solve", *[""] * len(sizes))]
+    members = zip(trained.seeds, trained.sequences_to_solve, errors, strict=True)
+    for seed, sequences, values in members:
+        solved_after = "never" if sequences is None else f"{sequences:,}"
+        rows.append((str(seed), solved_after, *_numbers(values)))
+    rows.append(("median", "", *_numbers(np.median(errors, axis=0))))
+    heading = f"{metric.replace('_', ' ')}, by {' x '.join(trained.task.size_axes)}:"
+    rate = success_rate(sum(map(trained.is_solved, results)), len(results))
+    return f"{heading}\n{_align(rows)}\nsolved at these sizes: {rate}"
 
 
-def step_table(size: str, accuracy: Accuracy) -> str:
-    """Bit accuracy of one size by time step and by bit, as text."""
+def accuracy_table(size: str, accuracy: AccuracyBreakdown) -> str:
+    """Returns the bit accuracy at one size by scored step and by output feature.
+
+    Args:
+      size: the size in words.
+      accuracy: the two breakdowns.
+    """
 
     def rows(values: np.ndarray) -> str:
-        shown = [f"{value:7.2%}" for value in values]
-        return "\n".join("  " + " ".join(shown[i : i + 10]) for i in range(0, len(shown), 10))
+        cells = [f"{value:7.2%}" for value in values]
+        return "\n".join("  " + " ".join(cells[i : i + 10]) for i in range(0, len(cells), 10))
 
     return (
-        f"{size}, bit accuracy by time step of the answer:\n{rows(accuracy.by_step)}\n"
+        f"{size}, bit accuracy by time step:\n{rows(accuracy.by_step)}\n"
         f"{size}, bit accuracy by bit:\n{rows(accuracy.by_bit)}"
     )
 
 
-def as_json(trained: Trained, results: Sequence[Sequence[Result]]) -> dict[str, Any]:
-    """The results with what they are results of, ready for a file.
+def success_rate(successes: int, trials: int) -> str:
+    """Formats a success rate, such as "29 of 30 (97 %, 95 % interval 83 % to 99 %)".
+
+    The interval is Wilson's score interval.
+
+    Raises:
+      ValueError: not 0 <= successes <= trials, or no trials.
+    """
+    from scipy.stats import binomtest  # importing it takes a second
+
+    interval = binomtest(successes, trials).proportion_ci(method="wilson")
+    low, high = 100 * interval.low, 100 * interval.high
+    return (
+        f"{successes} of {trials} ({100 * successes / trials:.0f} %, "
+        f"95 % interval {low:.0f} % to {high:.0f} %)"
+    )
+
+
+def as_json(trained: TrainedModel, results: Sequence[Sequence[Result]]) -> dict[str, Any]:
+    """Returns the results with a description of the model, ready for a JSON file.
 
     Args:
-      trained: the machine, or the ensemble.
-      results: of each member.
+      trained: the model or the ensemble.
+      results: for each member one result per size.
 
     Returns:
-      "results" is those of the one machine; of an ensemble, "members" has them for each.
+      A dict with the key "results" for one model, "members" for an ensemble.
     """
     members = [
         {
             "seed": seed,
-            "sequences_to_solved": needed,
-            "solved": trained.solved(of_member),
-            "results": [row(trained.task, result) for result in of_member],
+            "sequences_to_solve": sequences,
+            "solved": trained.is_solved(member),
+            "results": [_as_dict(trained.task, result) for result in member],
         }
-        for seed, needed, of_member in zip(trained.seeds, trained.needed, results, strict=True)
+        for seed, sequences, member in zip(
+            trained.seeds, trained.sequences_to_solve, results, strict=True
+        )
     ]
     return {
-        "task": trained.config.task.name,
-        "model": trained.config.model.name,
+        "task": trained.config["task"]["name"],
+        "model": trained.config["model"]["name"],
         "num_params": trained.num_params,
-        "slots": trained.num_slots,
-        "checkpoint": str(trained.checkpoint),
+        "num_slots": trained.num_slots,
+        "checkpoint": trained.checkpoint,
         **({"results": members[0]["results"]} if len(members) == 1 else {"members": members}),
     }
 
 
-def save_plots(trained: Trained, sizes: Sequence[Size], directory: Path, seed: int) -> list[Path]:
-    """Draws the paper's figures 4 and 6: answers of each size, and how the memory is used.
-
-    Args:
-      trained: the model; of an ensemble its first member is drawn.
-      sizes: one answer each.
-      directory: made if it is not there.
-      seed: of the sequences drawn.
-
-    Returns:
-      The files written; a model without a memory has no picture of its use.
-
-    Raises:
-      OSError: the folder cannot be written to.
-    """
-    from ntm_jax import plots  # matplotlib is an extra, and slow to import
-
-    directory.mkdir(parents=True, exist_ok=True)
-    of = f"{trained.config.task.name}, {trained.config.model.name}"
-    batches = {size: _drawn(trained.task, size, seed) for size in sizes}
-    examples = {}
-    for size, batch in batches.items():
-        logits = trained.model.apply({"params": trained.params}, batch.inputs)
-        answer = np.asarray(batch.mask[0])
-        outputs = np.asarray(jax.nn.sigmoid(logits[0]))[answer]
-        examples[describe(trained.task, size)] = np.asarray(batch.targets[0])[answer], outputs
-    figures = {"answers.png": plots.answers(examples, f"Targets and outputs: {of}")}
-    if trained.num_slots is not None:
-        steps = {size: batch.inputs.shape[1] for size, batch in batches.items()}
-        short = [size for size in sizes if steps[size] <= _DRAWN_STEPS]
-        size = max(short, key=steps.__getitem__) if short else min(sizes, key=steps.__getitem__)
-        batch = batches[size]
-        logits, step = models.trace(trained.model, trained.params, batch.inputs[0])
-        figures["memory_use.png"] = plots.memory_use(
-            batch.inputs[0],
-            jax.nn.sigmoid(logits),
-            step,
-            f"Memory use at {describe(trained.task, size)}: {of}",
-            int(np.argmax(batch.mask[0])),
-        )
-    for name, figure in figures.items():
-        figure.savefig(directory / name)
-    return [directory / name for name in figures]
-
-
-def row(task: Task, result: Result) -> dict[str, Any]:
-    """A result as the files have it, with its size by axis."""
+def _as_dict(task: Task, result: Result) -> dict[str, Any]:
+    """Returns the fields of a result, with the size by axis."""
     fields = result._asdict()
-    return {**dict(zip(task.axes, fields.pop("size"), strict=True)), **fields}
+    return {**dict(zip(task.size_axes, fields.pop("size"), strict=True)), **fields}
 
 
-def _drawn(task: Task, size: Size, seed: int) -> Any:
-    key = jax.random.key(seed)
-    for number in size:
-        key = jax.random.fold_in(key, number)
-    return task.sample_at(key, 1, *size)
+def _numbers(values: Iterable[float]) -> list[str]:
+    return [f"{value:.4g}" for value in values]
+
+
+def _align(rows: Sequence[Sequence[str]]) -> str:
+    """Returns the rows as lines with right-aligned columns."""
+    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

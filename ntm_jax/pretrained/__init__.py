@@ -1,100 +1,133 @@
-"""Trained machines that ship with the package: of each, arrays in an npz file, and a card.
+"""Pretrained models that come with the package: parameters as NAME.npz, a model card as NAME.json.
 
-A card is JSON: the config that was trained, the command, the versions, and what was measured. Both
-are data alone; loading them runs nothing.
+A card has the training config, the command, the summary of the run, and evaluation results. Loading
+runs no code from the files.
 """
 
 import json
 import zipfile
-from importlib import resources
-from importlib.resources.abc import Traversable
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import flax.linen as nn
 import jax
 import numpy as np
 from flax import traverse_util
-from ml_collections import ConfigDict
 
-from ntm_jax.training import experiment
-from ntm_jax.training import config as configs
+from ntm_jax.evaluation.trained_model import TrainedModel
+from ntm_jax.training.config import ConfigError, from_dict, truncate_repr, validate
+from ntm_jax.training.experiment import Experiment
 
-__all__ = ["Pretrained", "load_pretrained", "names", "read", "write"]
+__all__ = [
+    "list_pretrained",
+    "load_card",
+    "load_pretrained",
+    "restore_pretrained",
+    "save_pretrained",
+]
 
-# What is raised on the way from the bytes of a file to a machine, if they are not those of one.
-_DAMAGES = (AttributeError, EOFError, KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile)
+_DIRECTORY = Path(__file__).parent
+# Errors that reading a damaged file raises.
+_LOAD_ERRORS = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    OSError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+)
 
 
-class Pretrained(NamedTuple):
-    """A machine as it is shipped.
-
-    Attributes:
-      config: that it was trained with.
-      params: its parameters.
-      card: all that is known of it, "config" included.
-      path: of its arrays.
-    """
-
-    config: ConfigDict
-    params: Any
-    card: dict[str, Any]
-    path: Traversable
+def list_pretrained() -> list[str]:
+    """Returns the names of all pretrained models."""
+    return sorted(path.stem for path in _DIRECTORY.glob("*.npz"))
 
 
 def load_pretrained(name: str, num_slots: int | None = None) -> tuple[nn.Module, Any]:
-    """A trained machine that ships with the package, ready to run.
+    """Loads a pretrained model.
 
     Args:
-      name: one of `names()`.
-      num_slots: another size of the memory than it was trained with.
+      name: an element of `list_pretrained()`.
+      num_slots: memory slots, in place of the config's; the parameters do not depend on it.
 
     Returns:
-      The model, inputs [B, T, I] -> logits [B, T, O], and its parameters.
+      The model, which maps inputs [B, T, I] to logits [B, T, O], and its parameters.
 
     Raises:
-      ConfigError: no such machine.
+      ConfigError: unknown name, a damaged file, or an invalid `num_slots`.
     """
-    machine = read(name)
-    return experiment.make_model(machine.config, num_slots), machine.params
+    trained = restore_pretrained(name, num_slots)
+    return trained.model, trained.first_params
 
 
-def names() -> list[str]:
-    """The machines that ship."""
-    files = (path.name for path in _folder().iterdir())
-    return sorted(name.removesuffix(".npz") for name in files if name.endswith(".npz"))
+def restore_pretrained(name: str, num_slots: int | None = None) -> TrainedModel:
+    """Restores a pretrained model for evaluation.
 
-
-def read(name: str) -> Pretrained:
-    """A machine with its card.
+    Args:
+      name: as for `load_pretrained`.
+      num_slots: as for `load_pretrained`.
 
     Raises:
-      ConfigError: no such machine, or one whose files are damaged or of another version.
+      ConfigError: as for `load_pretrained`.
     """
-    if name not in names():
-        raise configs.ConfigError(f"pretrained: expected one of {tuple(names())}, got {name!r}")
-    path = _folder() / f"{name}.json"
+    card = load_card(name)
+    config = card["config"]
+    experiment = Experiment.from_config(config, num_slots)
+    path = _DIRECTORY / f"{name}.npz"
     try:
-        card = json.loads(path.read_text())
-        config = configs.from_dict(card["config"])
-        configs.validate(config)
-        path = _folder() / f"{name}.npz"
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             params = traverse_util.unflatten_dict(dict(arrays), sep="/")
-    except _DAMAGES as error:
-        raise configs.ConfigError(
-            f"{path}: expected a machine as it ships, got a file that is not: "
-            f"{configs.shown(error)}; install ntm_jax again"
-        ) from None
-    return Pretrained(config, params, card, path)
+    except _LOAD_ERRORS as error:
+        raise _damaged(path, error) from None
+    solved_at = card["training"].get("solved_at_step")
+    return TrainedModel(
+        model=experiment.model,
+        params=jax.tree.map(lambda leaf: leaf[None], params),
+        task=experiment.task,
+        config=config,
+        seeds=[config["seed"]],
+        sequences_to_solve=[None if solved_at is None else solved_at * config["batch_size"]],
+        num_slots=experiment.num_slots,
+        checkpoint=str(path),
+    )
 
 
-def write(name: str, params: Any, card: dict[str, Any]) -> None:
-    """Ships a machine, in the place of another of its name."""
-    flat = traverse_util.flatten_dict(jax.device_get(params), sep="/")
-    with resources.as_file(_folder()) as folder:
-        np.savez(folder / f"{name}.npz", **flat)
-        (folder / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
+def load_card(name: str) -> dict[str, Any]:
+    """Returns the model card of a pretrained model.
+
+    Returns:
+      A dict with the keys "command", "config" (as for `Experiment.from_config`), "training" (the
+      summary of the run) and "measured" (evaluation results).
+
+    Raises:
+      ConfigError: unknown name, or a damaged file.
+    """
+    if name not in list_pretrained():
+        raise ConfigError(f"name: expected one of {tuple(list_pretrained())}, got {name!r}")
+    path = _DIRECTORY / f"{name}.json"
+    try:
+        card = json.loads(path.read_text())
+        card["config"] = from_dict(card["config"])
+        validate(card["config"])
+    except _LOAD_ERRORS as error:
+        raise _damaged(path, error) from None
+    return card
 
 
-def _folder() -> Traversable:
-    return resources.files("ntm_jax") / "pretrained"
+def save_pretrained(name: str, params: Any, card: dict[str, Any]) -> None:
+    """Writes the parameters and the model card of a pretrained model into the package.
+
+    Args:
+      name: name of the model; an existing model of this name is replaced.
+      params: the parameters, without an ensemble axis.
+      card: as `load_card` returns it.
+    """
+    np.savez(
+        _DIRECTORY / f"{name}.npz", **traverse_util.flatten_dict(jax.device_get(params), sep="/")
+    )
+    (_DIRECTORY / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def _damaged(path: Path, error: Exception) -> ConfigError:
+    return ConfigError(f"{path} is damaged: {truncate_repr(error)}; reinstall ntm_jax")

@@ -1,67 +1,42 @@
-"""Ctrl-C and SIGTERM: noted, so that a run is saved first; and a limit to how long it takes."""
+"""Captures SIGINT and SIGTERM, so that a run can be saved before it exits."""
 
 import contextlib
-import os
 import signal
-import socket
-import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
 
-from rich.console import Console
-
-__all__ = ["leave_within", "noted"]
-
-_NUMBERS = (signal.SIGINT, signal.SIGTERM)
+__all__ = ["capture_signals"]
 
 
 @contextlib.contextmanager
-def noted() -> Iterator[list[str]]:
-    """While it is entered, the first Ctrl-C or SIGTERM is noted in the list."""
-    received: list[str] = []
-    before: dict[int, Any] = {}
+def capture_signals() -> Iterator[list[str]]:
+    """Records the first SIGINT (Ctrl-C) or SIGTERM in place of stopping the process.
 
-    def note(number: int, frame: FrameType | None) -> None:
+    The second signal of the same kind stops the process as usual. Outside the main thread, where
+    Python allows no signal handlers, nothing is captured.
+
+    Yields:
+      A list to which the name of each captured signal is appended: "SIGINT" or "SIGTERM".
+    """
+    received: list[str] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore_handlers() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    def record(number: int, frame: FrameType | None) -> None:
         del frame
         received.append(signal.Signals(number).name)
-        signal.signal(number, before[number])
+        restore_handlers()
 
-    # Only the main thread may; elsewhere the caller stops the run.
-    if threading.current_thread() is threading.main_thread():
-        for number in _NUMBERS:
-            before[number] = signal.signal(number, note)
+    for number in previous:
+        signal.signal(number, record)
     try:
         yield received
     finally:
-        for taken, handler in before.items():
-            signal.signal(taken, handler)
-
-
-def leave_within(seconds: float, line: str) -> None:
-    """From now on, the process ends so long after the first Ctrl-C or SIGTERM, or with the second.
-
-    For scripts, whose process it is. The handlers above wait for what JAX compiles; nobody else
-    wants to.
-
-    Args:
-      seconds: for saving what can be saved.
-      line: what to say if they were not enough.
-    """
-    listening, woken = socket.socketpair()
-    woken.setblocking(False)
-    signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
-
-    def wait(woken: socket.socket) -> None:
-        while (first := listening.recv(1)[0]) not in _NUMBERS:
-            pass
-        listening.settimeout(seconds)
-        with contextlib.suppress(TimeoutError):
-            listening.recv(1)
-        Console().show_cursor()  # a bar hides it
-        print(line, file=sys.stderr, flush=True)
-        os._exit(130 if first == signal.SIGINT else 0)
-
-    # The thread holds the sockets.
-    threading.Thread(target=wait, args=(woken,), daemon=True).start()
+        restore_handlers()

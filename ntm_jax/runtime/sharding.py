@@ -1,4 +1,4 @@
-"""All cores and devices, by splitting ensembles and batches over them."""
+"""Sharding of ensemble members and batches over devices."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -9,34 +9,34 @@ import jax.flatten_util
 
 from ntm_jax.runtime import distributed
 
-# Members that a CPU device runs at once, at the most: so few that a step finds their parameters in
-# the core's own cache. Thirty machines with an LSTM controller train twice as fast in groups of
-# five or six as all at once.
-_AT_ONCE_ON_CPU = 8
+__all__ = ["EnsembleMesh", "use_all_cores"]
 
-__all__ = ["Devices", "use_all_cores"]
+# Members vmapped at once on a CPU device: few enough that their parameters stay in its cache. For
+# 30 NTMs with an LSTM controller, groups of five or six train twice as fast as one group of 30.
+_MAX_VMAP_ON_CPU = 8
 
 
 def use_all_cores() -> None:
-    """Makes every CPU core a JAX device. Call it before anything else of JAX runs.
+    """Makes every CPU core a JAX device. Call it before any other JAX function.
 
-    The operations of a machine's step are too small for XLA to split over threads, so that one
-    CPU device leaves all cores but one idle. `JAX_NUM_CPU_DEVICES` in the environment wins.
+    The operations of an NTM step are too small for XLA's own multithreading. The environment
+    variable `JAX_NUM_CPU_DEVICES` takes precedence.
     """
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
 
 
-class Devices:
-    """The devices that E members, each with a batch of B, share evenly.
+class EnsembleMesh:
+    """A mesh of the devices that train E members with a batch of B each.
 
-    As many as can be; and as few of them as can be share a member, whose gradients they then have
-    to add up. `str` says which, such as "2 of 2 x cpu".
+    It uses as many devices as can share the work evenly. Members are split before batches, because
+    devices that share a batch have to add up its gradients. `str(mesh)` describes the devices, such
+    as "2 of 2 x cpu".
 
     Args:
       num_members: E.
       batch_size: B.
-      devices: to choose from; None for those of all processes.
+      devices: the devices to choose from; None for all devices of all processes.
 
     Raises:
       ValueError: E and B leave a process without work.
@@ -46,132 +46,129 @@ class Devices:
         self, num_members: int, batch_size: int, devices: Sequence[jax.Device] | None = None
     ) -> None:
         self._num_members, devices = num_members, list(devices or jax.devices())
-        members, batch = max(
+        member_shards, batch_shards = max(
             (
-                (e, b)
-                for e in range(1, len(devices) + 1)
-                for b in range(1, len(devices) // e + 1)
-                if num_members % e == 0 and batch_size % b == 0
+                (m, b)
+                for m in range(1, len(devices) + 1)
+                for b in range(1, len(devices) // m + 1)
+                if num_members % m == 0 and batch_size % b == 0
             ),
-            key=lambda shares: (shares[0] * shares[1], shares[0]),
+            key=lambda shards: (shards[0] * shards[1], shards[0]),
         )
-        owners = {device.process_index for device in devices}
-        if owners != {device.process_index for device in devices[: members * batch]}:
+        used = devices[: member_shards * batch_shards]
+        processes = {device.process_index for device in devices}
+        if processes != {device.process_index for device in used}:
             raise ValueError(
-                f"batch_size: expected one, or a num_seeds, that {len(owners)} processes with "
-                f"{len(devices)} devices can share, got {batch_size} and {num_members}"
+                f"batch_size: expected a batch_size or num_seeds that {len(processes)} processes "
+                f"with {len(devices)} devices can share, got {batch_size} and {num_members}"
             )
         self._mesh = jax.make_mesh(
-            (members, batch),
+            (member_shards, batch_shards),
             ("member", "batch"),
-            # Auto: XLA splits what follows from the members and the batch, and adds up gradients.
+            # Auto: XLA propagates the shardings and adds up the gradients.
             axis_types=2 * (jax.sharding.AxisType.Auto,),
-            devices=devices[: members * batch],
+            devices=used,
         )
-        self._shown = f"{members * batch} of {len(devices)} x {devices[0].device_kind}"
-        if len(owners) > 1:
-            self._shown += f", {len(owners)} processes"
-        on_each = num_members // members
-        limit = _AT_ONCE_ON_CPU if devices[0].platform == "cpu" else on_each
-        at_once = max(n for n in range(1, min(limit, on_each) + 1) if on_each % n == 0)
-        # How the axis of members is split: devices, groups one after the other, members at once.
-        self._groups = members, on_each // at_once, at_once
+        self._description = f"{len(used)} of {len(devices)} x {devices[0].device_kind}"
+        if len(processes) > 1:
+            self._description += f", {len(processes)} processes"
+        per_device = num_members // member_shards
+        limit = _MAX_VMAP_ON_CPU if devices[0].platform == "cpu" else per_device
+        group_size = max(n for n in range(1, min(limit, per_device) + 1) if per_device % n == 0)
+        # The member axis is split into devices, sequential groups, and vmapped members.
+        self._groups = member_shards, per_device // group_size, group_size
 
     def __str__(self) -> str:
-        return self._shown
+        return self._description
 
-    def put_members(self, tree: Any) -> Any:
-        """Puts every member, on the leading axis of all leaves, on the devices that share it."""
-        return distributed.put(tree, jax.NamedSharding(self._mesh, jax.P("member")))
+    def shard_members(self, tree: Any) -> Any:
+        """Splits the leading axis of every leaf, E, over the devices."""
+        return distributed.put_on_devices(tree, jax.NamedSharding(self._mesh, jax.P("member")))
 
-    def over_members(
+    def vmap_members(
         self, function: Callable[..., Any], in_axes: Sequence[int | None]
     ) -> Callable[..., Any]:
-        """`jax.vmap` over members, each on its own devices; on a CPU, a group after the other.
+        """Returns `jax.vmap` of a function over members, each on its own devices.
+
+        On CPU, `jax.lax.map` loops over groups of members.
 
         Args:
-          function: of one member.
-          in_axes: for each argument 0, or None if it is the same for all members.
-
-        Returns:
-          The function of all members.
+          function: a function of one member.
+          in_axes: for each argument 0, or None if it has no member axis.
         """
+        devices, groups, group_size = self._groups
         if self._num_members > 1:
-            devices, groups, at_once = self._groups
-            together = jax.vmap(
-                function, in_axes, axis_size=devices * at_once, spmd_axis_name="member"
+            vmapped = jax.vmap(
+                function, in_axes, axis_size=devices * group_size, spmd_axis_name="member"
             )
-            return together if groups == 1 else self._in_groups(together, in_axes)
+            return vmapped if groups == 1 else self._map_groups(vmapped, in_axes)
 
-        # Without the axis of one, over which XLA does not fuse as well.
-        def alone(*arguments: Any) -> Any:
-            own = [
-                argument if axis is None else jax.tree.map(lambda leaf: leaf[0], argument)
-                for argument, axis in zip(arguments, in_axes, strict=True)
-            ]
-            return jax.tree.map(lambda leaf: leaf[None], function(*own))
+        # Without the axis of size 1, with which XLA fuses less.
+        def single_member(*args: Any) -> Any:
+            args = tuple(
+                arg if axis is None else jax.tree.map(lambda leaf: leaf[0], arg)
+                for arg, axis in zip(args, in_axes, strict=True)
+            )
+            return jax.tree.map(lambda leaf: leaf[None], function(*args))
 
-        return alone
+        return single_member
 
-    def _in_groups(
+    def _map_groups(
         self, function: Callable[..., Any], in_axes: Sequence[int | None]
     ) -> Callable[..., Any]:
-        """The function of all members, by one of a group of them."""
-        devices, groups, at_once = self._groups
+        """Extends a function of one group of members to all members."""
+        devices, groups, group_size = self._groups
 
         def split(leaf: jax.Array) -> jax.Array:
-            leaf = leaf.reshape(devices, groups, at_once, *leaf.shape[1:]).swapaxes(0, 1)
-            return leaf.reshape(groups, devices * at_once, *leaf.shape[3:])
+            leaf = leaf.reshape(devices, groups, group_size, *leaf.shape[1:]).swapaxes(0, 1)
+            return leaf.reshape(groups, devices * group_size, *leaf.shape[3:])
 
         def join(leaf: jax.Array) -> jax.Array:
-            leaf = leaf.reshape(groups, devices, at_once, *leaf.shape[2:]).swapaxes(0, 1)
+            leaf = leaf.reshape(groups, devices, group_size, *leaf.shape[2:]).swapaxes(0, 1)
             return leaf.reshape(self._num_members, *leaf.shape[3:])
 
-        def in_groups(*arguments: Any) -> Any:
-            own = [
-                jax.tree.map(split, argument) if axis == 0 else None
-                for argument, axis in zip(arguments, in_axes, strict=True)
+        def all_members(*args: Any) -> Any:
+            split_args = [
+                jax.tree.map(split, arg) if axis == 0 else None
+                for arg, axis in zip(args, in_axes, strict=True)
             ]
 
-            def of_group(own: list[Any]) -> Any:
-                triples = zip(own, arguments, in_axes, strict=True)
-                return function(*(mine if axis == 0 else same for mine, same, axis in triples))
+            def one_group(group_args: list[Any]) -> Any:
+                triples = zip(group_args, args, in_axes, strict=True)
+                return function(*(group if axis == 0 else arg for group, arg, axis in triples))
 
-            return jax.tree.map(join, jax.lax.map(of_group, own))
+            return jax.tree.map(join, jax.lax.map(one_group, split_args))
 
-        return in_groups
+        return all_members
 
     def shard_batch(self, batch: Any) -> Any:
-        """Inside jit: splits the leading axis of every leaf over the devices of its member."""
+        """Splits the leading axis of every leaf, B, over the devices of a member, inside jit."""
         sharding = jax.NamedSharding(self._mesh, jax.P("batch"))
         return jax.lax.with_sharding_constraint(batch, sharding)
 
-    def over_batch(
+    def shard_map_batch(
         self, function: Callable[[Any, jax.Array], jax.Array]
     ) -> Callable[[Any, jax.Array], jax.Array]:
-        """The function with every device running it whole on its share of the batch.
+        """Returns `jax.shard_map` of a function over the batch.
 
-        Left to XLA, the devices would add up their gradients in every time step of the backward
-        pass, and each leaf in a message of its own; so they do it once, after the last, as one
-        vector: between processes a message takes longer than what is in it.
+        The gradients of the parameters are added up once per batch, as one vector. XLA's automatic
+        partitioning would add them up in every time step of the backward pass, leaf by leaf, which
+        is slow between processes.
 
         Args:
-          function: from a tree of floating-point arrays (parameters) and a batch, [B, ...], to
-            results, [B, ...].
-
-        Returns:
-          The same function.
+          function: maps parameters (a tree of floating-point arrays) and a batch [B, ...] to
+            outputs [B, ...].
         """
 
-        def split(tree: Any, batch: jax.Array) -> jax.Array:
-            flat, unravel = jax.flatten_util.ravel_pytree(tree)
+        def sharded(params: Any, batch: jax.Array) -> jax.Array:
+            flat, unravel = jax.flatten_util.ravel_pytree(params)
             return jax.shard_map(
                 lambda flat, batch: function(unravel(flat), batch),
                 mesh=self._mesh,
                 in_specs=(jax.P(), jax.P("batch")),
                 out_specs=jax.P("batch"),
-                # It would have every initial state marked as one that differs between devices.
+                # The check would require every initial carry to be marked as device-varying.
                 check_vma=False,
             )(flat, batch)
 
-        return split
+        return sharded

@@ -1,4 +1,4 @@
-"""The tasks: a file each."""
+"""The five tasks of the paper, one module each."""
 
 from ntm_jax.tasks.associative_recall import AssociativeRecall
 from ntm_jax.tasks.base import Task

@@ -1,4 +1,4 @@
-"""What every task is: a source of examples, of which an evaluation can choose the size."""
+"""The interface of a task: batches of training sizes, or of one chosen size."""
 
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
@@ -6,53 +6,44 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.training.success import Limits
-
 __all__ = [
-    "UNIFORM",
-    "WHOLE",
+    "FULL_RANGE",
     "Batch",
-    "Curriculum",
     "Size",
-    "Span",
+    "SizeRange",
+    "SuccessThresholds",
     "Task",
-    "describe",
-    "draw",
-    "label",
-    "size_of",
+    "describe_size",
+    "format_size",
+    "parse_size",
+    "sample_uniform_int",
 ]
 
+# One integer per size axis.
 Size = tuple[int, ...]
 
-# A part of the sizes that a task has, from one share of the way from the smallest to the largest to
-# another: (0, 1) is all of them, (1, 1) the largest alone.
-Span = tuple[float | jax.Array, float | jax.Array]
-WHOLE: Span = (0.0, 1.0)
+# Lower and upper end of a part of the training sizes, as fractions of the way from the smallest to
+# the largest size: (0, 1) is the full range, (1, 1) the largest size only.
+SizeRange = tuple[float | jax.Array, float | jax.Array]
+FULL_RANGE: SizeRange = (0.0, 1.0)
 
 
-class Curriculum(NamedTuple):
-    """Which sizes an update draws from: a span that grows with each update whose error is small.
-
-    The defaults are all sizes from the start.
+class SuccessThresholds(NamedTuple):
+    """Errors that separate solved, unsolved and collapsed, in units of `Task.metric`.
 
     Attributes:
-      least: the share at which the span begins.
-      first: the share at which it ends before the first update.
-      growth: added to the latter with each update of small error, until it is 1.
-      small_error: the cross-entropy below which an error is small, in bits per weighted bit.
+      in_distribution: largest error at which a training size counts as solved.
+      out_of_distribution: largest error at which a larger size counts as solved.
+      collapse: an error above this, at any size, counts as a collapse.
     """
 
-    least: float = 0.0
-    first: float = 1.0
-    growth: float = 0.0
-    small_error: float = 0.0
-
-
-UNIFORM = Curriculum()
+    in_distribution: float = 0.01
+    out_of_distribution: float = 0.1
+    collapse: float = 1.0
 
 
 class Batch(NamedTuple):
-    """Examples of a task. B is the batch, T the padded number of steps.
+    """A batch of B examples, padded to T steps.
 
     Attributes:
       inputs: [B, T, I].
@@ -66,129 +57,161 @@ class Batch(NamedTuple):
 
 
 class Task:
-    """A task, whose subclasses are frozen dataclasses: their fields are its settings.
+    """A task: a distribution over examples of several sizes.
 
-    The size of an example is a number for each of the task's axes, such as its length. Sampling
-    runs inside jit, and training sees all sizes padded to the same number of steps.
+    Subclasses are frozen dataclasses whose fields are the settings of the task. They define
+    `size_axes`, `input_features`, `output_features`, `max_train_size`, `min_slots`, `sample` and
+    `sample_size`; everything else has a default. The two sampling methods must be traceable by
+    `jax.jit`, with static sizes.
 
     Attributes:
-      axes: the names of what makes a size, each with the numbers that are evaluated by default.
-      limits: what counts as solved.
-      judged_by: the field of `evaluation.Result` that the limits are for.
-      one_size: whether training sees examples of one size alone.
-      unscored_weight: weight in the loss of a step that the mask leaves out.
+      size_axes: the numbers that make up a size, such as "length"; for each, its default values in
+        an evaluation.
+      thresholds: success criteria.
+      metric: the field of `evaluation.scoring.Result` that the thresholds refer to.
+      fixed_size: whether all training examples have the same size.
+      unmasked_weight: loss weight of the steps outside the mask.
     """
 
-    axes: ClassVar[Mapping[str, tuple[int, ...]]]
-    limits: ClassVar[Limits] = Limits()
-    judged_by: ClassVar[str] = "bit_errors_per_sequence"
-    one_size: ClassVar[bool] = False
-    unscored_weight: float = 0.0
+    size_axes: ClassVar[Mapping[str, tuple[int, ...]]]
+    thresholds: ClassVar[SuccessThresholds] = SuccessThresholds()
+    metric: ClassVar[str] = "bit_errors_per_sequence"
+    fixed_size: ClassVar[bool] = False
+    unmasked_weight: float = 0.0
 
     @property
     def input_features(self) -> int:
-        """I."""
+        """Returns I, the size of an input vector."""
         raise NotImplementedError
 
     @property
     def output_features(self) -> int:
-        """O."""
+        """Returns O, the size of a target vector."""
         raise NotImplementedError
 
     @property
-    def trained_size(self) -> Size:
-        """The largest number on each axis that training sees."""
+    def max_train_size(self) -> Size:
+        """Returns the largest training value of each size axis."""
         raise NotImplementedError
 
     @property
-    def smallest_size(self) -> Size:
-        """The smallest number on each axis that there is."""
-        return (1,) * len(self.axes)
+    def min_size(self) -> Size:
+        """Returns the smallest valid value of each size axis."""
+        return (1,) * len(self.size_axes)
 
     def check_size(self, *size: int) -> None:
-        """Refuses a size that there is not.
+        """Checks that a size is valid.
+
+        Args:
+          *size: one value per size axis.
 
         Raises:
-          ValueError: a number is too small, the message names its axis; or there is not one for
-            each axis.
+          ValueError: the number of values is wrong, or a value is too small.
         """
-        if len(size) != len(self.axes):
-            raise ValueError(f"size: expected a number for each of {(*self.axes,)}, got {size}")
-        for axis, number, least in zip(self.axes, size, self.smallest_size, strict=True):
-            if number < least:
-                raise ValueError(f"{axis}: expected at least {least}, got {number}")
+        if len(size) != len(self.size_axes):
+            raise ValueError(
+                f"size: expected a number for each of {(*self.size_axes,)}, got {size}"
+            )
+        for axis, value, minimum in zip(self.size_axes, size, self.min_size, strict=True):
+            if value < minimum:
+                raise ValueError(f"{axis}: expected at least {minimum}, got {value}")
+
+    def is_in_distribution(self, size: Size) -> bool:
+        """Returns whether no value of `size` exceeds `max_train_size`."""
+        return all(n <= maximum for n, maximum in zip(size, self.max_train_size, strict=True))
+
+    def is_solved(self, errors: Mapping[Size, float]) -> bool:
+        """Returns whether every error is within its threshold.
+
+        Args:
+          errors: value of `metric` by size.
+        """
+        in_distribution, out_of_distribution, _ = self.thresholds
+        return all(
+            error <= (in_distribution if self.is_in_distribution(size) else out_of_distribution)
+            for size, error in errors.items()
+        )
 
     def min_slots(self, *size: int) -> int:
-        """Slots that a machine needs to hold what it is shown in an example of this size."""
+        """Returns the number of memory slots that examples of this size need."""
         raise NotImplementedError
 
-    def sample(self, key: jax.Array, batch_size: int, span: Span = WHOLE) -> Batch:
-        """Examples to train on, of random sizes.
+    def sample(self, key: jax.Array, batch_size: int, size_range: SizeRange = FULL_RANGE) -> Batch:
+        """Samples a training batch of random sizes.
 
         Args:
-          key: a JAX random key.
+          key: PRNG key.
           batch_size: B.
-          span: the sizes to draw from; shares in [0, 1]. Without a meaning for a task of one size.
+          size_range: the part of the training sizes to sample from; ignored if `fixed_size`.
 
         Returns:
-          A batch, padded to the steps of the trained size.
+          A batch, padded to the steps of `max_train_size`.
         """
         raise NotImplementedError
 
-    def sample_at(self, key: jax.Array, batch_size: int, *size: int) -> Batch:
-        """Examples all of one size, with no padding.
+    def sample_size(self, key: jax.Array, batch_size: int, *size: int) -> Batch:
+        """Samples a batch of examples of one size, without padding.
 
         Args:
-          key: a JAX random key.
+          key: PRNG key.
           batch_size: B.
-          *size: a number for each axis.
+          *size: one value per size axis.
 
         Returns:
           A batch.
 
         Raises:
-          ValueError: a size that there is not.
+          ValueError: the size is invalid.
         """
         raise NotImplementedError
 
     def optimal_bits(self, batch: Batch) -> jax.Array:
-        """Cross-entropy that the best predictor pays for each example.
+        """Computes the Bayes-optimal cost of each example.
 
         Args:
-          batch: of this task.
+          batch: a batch of this task.
 
         Returns:
-          Bits, [B]; 0 where what is shown decides the answer.
+          Bits, [B]; 0 by default, for tasks whose inputs determine the targets.
         """
         return jnp.zeros(len(batch.inputs))
 
 
-def draw(
-    key: jax.Array, shape: tuple[int, ...], least: int, most: int, span: Span = WHOLE
+def sample_uniform_int(
+    key: jax.Array,
+    shape: tuple[int, ...],
+    minimum: int,
+    maximum: int,
+    size_range: SizeRange = FULL_RANGE,
 ) -> jax.Array:
-    """Whole numbers, all as likely, from a part of least..most; `most` is one of them.
+    """Samples integers uniformly from a part of a range.
 
     Args:
-      key: a JAX random key.
-      shape: of the result.
-      least: the smallest number of the whole range.
-      most: the largest.
-      span: the part of the range; shares in [0, 1].
+      key: PRNG key.
+      shape: shape of the result.
+      minimum: smallest integer of the full range.
+      maximum: largest integer of the full range, inclusive.
+      size_range: the part of the range to sample from, both ends inclusive.
+
+    Returns:
+      Integers, [shape].
     """
-    low, high = (least + jnp.round(share * (most - least)).astype(int) for share in span)
+    low, high = (
+        minimum + jnp.round(fraction * (maximum - minimum)).astype(int) for fraction in size_range
+    )
     return jax.random.randint(key, shape, low, high + 1)
 
 
-def label(size: Size) -> str:
-    """A size as the files of a run name it, such as "10" or "10x20"."""
+def format_size(size: Size) -> str:
+    """Returns the name of a size in metrics files, such as "10" or "10x20"."""
     return "x".join(map(str, size))
 
 
-def size_of(label: str) -> Size:
-    """The size with this label."""
-    return tuple(map(int, label.split("x")))
+def parse_size(text: str) -> Size:
+    """Returns the size that `format_size` turns into this text."""
+    return tuple(map(int, text.split("x")))
 
 
-def describe(task: Task, size: Size) -> str:
-    """A size in words, such as "length 10, repeats 20"."""
-    return ", ".join(f"{axis} {number}" for axis, number in zip(task.axes, size, strict=True))
+def describe_size(task: Task, size: Size) -> str:
+    """Returns a size in words, such as "length 10, repeats 20"."""
+    return ", ".join(f"{axis} {value}" for axis, value in zip(task.size_axes, size, strict=True))

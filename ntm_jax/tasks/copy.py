@@ -1,4 +1,4 @@
-"""The copy task of section 4.1: see a sequence, then say it again.
+"""The copy task of section 4.1: read a sequence, then output it.
 
 One example of the default format, three vectors of two bits (time runs down; `.` is 0):
 
@@ -12,8 +12,8 @@ One example of the default format, three vectors of two bits (time runs down; `.
     . . | .    1 1        x
 
 Format "ntm_keras" (flomlo/ntm_keras) has a begin flag before the sequence and an end flag after it,
-each on a channel of its own, fills all that is empty with 0.5, targets included, and gives steps
-off the answer 0.01 of the weight.
+each on its own channel. All other inputs and targets are 0.5, and the steps outside the mask have a
+loss weight of 0.01.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.tasks.base import WHOLE, Batch, Size, Span, Task, draw
+from ntm_jax.tasks.base import FULL_RANGE, Batch, Size, SizeRange, Task, sample_uniform_int
 
 __all__ = ["FORMATS", "Copy"]
 
@@ -35,25 +35,22 @@ class Copy(Task):
 
     Attributes:
       min_length: shortest sequence, at least 1.
-      max_length: longest sequence, inclusive; it sets the padded length.
-      num_bits: bits of one vector.
+      max_length: longest sequence, inclusive; determines the padded length.
+      num_bits: bits per vector.
       format: "default" or "ntm_keras".
-      blank_rate: share of the vectors of training that are made zeros, beside those that are by
-        chance; less than 1. Evaluations have none of it. In format "default" the silence of the
-        answer is zeros too: a machine that was never shown two such vectors before the delimiter,
-        as in one of 65,536 sequences, takes them for it.
+      zero_vector_prob: probability that a training vector is replaced by zeros, in [0, 1).
 
     Raises:
-      ValueError: a value out of its range.
+      ValueError: a field is out of range.
     """
 
-    axes: ClassVar = {"length": (10, 20, 40, 80, 120)}
+    size_axes: ClassVar = {"length": (10, 20, 40, 80, 120)}
 
     min_length: int = 1
     max_length: int = 20
     num_bits: int = 8
     format: str = "default"
-    blank_rate: float = 0.0
+    zero_vector_prob: float = 0.0
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -65,76 +62,81 @@ class Copy(Task):
             )
         if self.num_bits < 1:
             raise ValueError(f"task.num_bits: expected at least 1, got {self.num_bits}")
-        if not 0 <= self.blank_rate < 1:
+        if not 0 <= self.zero_vector_prob < 1:
             raise ValueError(
-                f"task.blank_rate: expected at least 0 and less than 1, got {self.blank_rate}"
+                "task.zero_vector_prob: expected at least 0 and less than 1, "
+                f"got {self.zero_vector_prob}"
             )
 
     @property
     def input_features(self) -> int:
-        """The bits, and one channel for each delimiter."""
+        """Returns the number of bits plus one channel per flag."""
         return self.num_bits + (2 if self.format == "ntm_keras" else 1)
 
     @property
     def output_features(self) -> int:
-        """The bits."""
+        """Returns the number of bits."""
         return self.num_bits
 
     @property
-    def unscored_weight(self) -> float:
-        """Weight in the loss of a step that the mask leaves out."""
+    def unmasked_weight(self) -> float:
+        """Returns the loss weight of the steps outside the mask."""
         return 0.01 if self.format == "ntm_keras" else 0.0
 
     @property
-    def trained_size(self) -> Size:
-        """The longest sequence."""
+    def max_train_size(self) -> Size:
+        """Returns the maximum length."""
         return (self.max_length,)
 
     def min_slots(self, length: int) -> int:
-        """A slot for each vector."""
+        """Returns one slot per vector."""
         return length
 
-    def sample(self, key: jax.Array, batch_size: int, span: Span = WHOLE) -> Batch:
-        """Sequences of random length; 2 max_length + 1 steps, one more in format "ntm_keras"."""
+    def sample(self, key: jax.Array, batch_size: int, size_range: SizeRange = FULL_RANGE) -> Batch:
+        """Samples sequences of random length, padded to the steps of `max_length`."""
         length_key, bits_key = jax.random.split(key)
-        lengths = draw(length_key, (batch_size,), self.min_length, self.max_length, span)
-        return self._batch(bits_key, lengths, self.max_length, self.blank_rate)
+        lengths = sample_uniform_int(
+            length_key, (batch_size,), self.min_length, self.max_length, size_range
+        )
+        return self._batch(bits_key, lengths, self.max_length, self.zero_vector_prob)
 
-    def sample_at(self, key: jax.Array, batch_size: int, length: int) -> Batch:
-        """Sequences all of one length, at least 1."""
+    def sample_size(self, key: jax.Array, batch_size: int, length: int) -> Batch:
+        """Samples sequences of one length, without added zero vectors."""
         self.check_size(length)
         return self._batch(key, jnp.full((batch_size,), length), length)
 
     def _batch(
-        self, key: jax.Array, lengths: jax.Array, max_length: int, blank_rate: float = 0.0
+        self, key: jax.Array, lengths: jax.Array, max_length: int, zero_vector_prob: float = 0.0
     ) -> Batch:
+        """Samples [B] lengths; 2 max_length + 1 steps, and one more in format "ntm_keras"."""
         keras = self.format == "ntm_keras"
         start = 1 if keras else 0  # the begin flag comes first
         empty = 0.5 if keras else 0.0
         bits = jax.random.bernoulli(key, 0.5, (*lengths.shape, max_length, self.num_bits))
-        if blank_rate:
-            blank = jax.random.bernoulli(jax.random.fold_in(key, 1), blank_rate, bits.shape[:-1])
-            bits = bits & ~blank[..., None]
+        if zero_vector_prob:
+            zero_vectors = jax.random.bernoulli(
+                jax.random.fold_in(key, 1), zero_vector_prob, bits.shape[:-1]
+            )
+            bits = bits & ~zero_vectors[..., None]
         bits = bits.astype(jnp.float32)
-        steps = jnp.broadcast_to(
-            jnp.arange(2 * max_length + 1 + start), (*lengths.shape, 2 * max_length + 1 + start)
-        )
+        num_steps = 2 * max_length + 1 + start
+        steps = jnp.broadcast_to(jnp.arange(num_steps), (*lengths.shape, num_steps))
         end = lengths[:, None] + start  # step of the delimiter
 
         def vectors(indices: jax.Array) -> jax.Array:
             indices = jnp.clip(indices, 0, max_length - 1)
             return jnp.take_along_axis(bits, indices[..., None], axis=1)
 
-        shown = (steps >= start) & (steps < end)
         flags = [steps == 0, steps == end] if keras else [steps == end]
+        in_sequence = (steps >= start) & (steps < end)
         inputs = jnp.concatenate(
             [
-                jnp.where(shown[..., None], vectors(steps - start), 0.0),
+                jnp.where(in_sequence[..., None], vectors(steps - start), 0.0),
                 jnp.stack(flags, axis=-1).astype(jnp.float32),
             ],
             axis=-1,
         )
         inputs = jnp.where((steps <= end)[..., None], inputs, empty)
-        asked = (steps > end) & (steps <= end + lengths[:, None])
-        targets = jnp.where(asked[..., None], vectors(steps - end - 1), empty)
-        return Batch(inputs, targets, asked)
+        mask = (steps > end) & (steps <= end + lengths[:, None])
+        targets = jnp.where(mask[..., None], vectors(steps - end - 1), empty)
+        return Batch(inputs, targets, mask)

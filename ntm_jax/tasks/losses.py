@@ -1,4 +1,4 @@
-"""What is minimised and what is counted, over the scored steps of a batch."""
+"""The loss and the bit metrics of binary targets, over the scored steps of a batch."""
 
 import jax
 import jax.numpy as jnp
@@ -9,28 +9,33 @@ from ntm_jax._shapes import check_shapes
 __all__ = ["bit_cross_entropy", "bit_errors", "bits_per_sequence"]
 
 
-def bit_cross_entropy(logits: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
-    """Cross-entropy of independent bits, averaged over the weighted steps and their bits.
+def bit_cross_entropy(logits: jax.Array, targets: jax.Array, loss_weights: jax.Array) -> jax.Array:
+    """Computes the cross-entropy of independent bits, as a weighted mean over steps and bits.
 
-    Equation of section 4: -sum_t sum_i [y log o + (1 - y) log(1 - o)], over its number of terms.
+    Section 4: -sum_t sum_i [y log o + (1 - y) log(1 - o)], divided by its number of terms.
 
     Args:
       logits: [B, T, O], before the sigmoid.
       targets: [B, T, O], in [0, 1].
-      weights: [B, T], non-negative; 0 leaves a step out.
+      loss_weights: [B, T], non-negative; 0 leaves a step out.
 
     Returns:
-      Nats per bit, scalar; 0 where all weights are 0.
+      Nats per bit, scalar; 0 if all weights are 0.
+
+    Raises:
+      AssertionError: the shapes do not match.
     """
-    check_shapes(logits=(logits, "BTO"), targets=(targets, "BTO"), weights=(weights, "BT"))
-    bits = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), targets)
-    weights = weights.astype(jnp.float32)
-    total = jnp.maximum(jnp.sum(weights), 1e-9) * logits.shape[-1]
-    return jnp.sum(bits * weights[..., None]) / total
+    check_shapes(
+        logits=(logits, "BTO"), targets=(targets, "BTO"), loss_weights=(loss_weights, "BT")
+    )
+    nats = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), targets)
+    loss_weights = loss_weights.astype(jnp.float32)
+    num_bits = jnp.maximum(jnp.sum(loss_weights), 1e-9) * logits.shape[-1]
+    return jnp.sum(nats * loss_weights[..., None]) / num_bits
 
 
 def bits_per_sequence(logits: jax.Array, targets: jax.Array, mask: jax.Array) -> jax.Array:
-    """Cost of each sequence, as the paper's learning curves show it.
+    """Computes the cost of each sequence, the unit of the paper's learning curves.
 
     Args:
       logits: [B, T, O], before the sigmoid.
@@ -38,7 +43,10 @@ def bits_per_sequence(logits: jax.Array, targets: jax.Array, mask: jax.Array) ->
       mask: [B, T], true at the scored steps.
 
     Returns:
-      Bits (logarithms to base 2), [B].
+      Cross-entropy in bits, [B].
+
+    Raises:
+      AssertionError: the shapes do not match.
     """
     check_shapes(logits=(logits, "BTO"), targets=(targets, "BTO"), mask=(mask, "BT"))
     nats = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), targets)
@@ -46,16 +54,19 @@ def bits_per_sequence(logits: jax.Array, targets: jax.Array, mask: jax.Array) ->
 
 
 def bit_errors(logits: jax.Array, targets: jax.Array, mask: jax.Array) -> jax.Array:
-    """Wrong bits of each sequence, an output counting as 1 where its probability is above one half.
+    """Counts the bit errors of each sequence; a bit is predicted as 1 if its logit is positive.
 
     Args:
-      logits: [B, T, O].
+      logits: [B, T, O], before the sigmoid; NaN counts as an error.
       targets: [B, T, O], 0 or 1 at the scored steps.
       mask: [B, T], true at the scored steps.
 
     Returns:
-      [B], float32. A logit that is not a number is wrong whatever the target.
+      Number of errors, [B], float32.
+
+    Raises:
+      AssertionError: the shapes do not match.
     """
     check_shapes(logits=(logits, "BTO"), targets=(targets, "BTO"), mask=(mask, "BT"))
-    wrong = ((logits > 0) != (targets > 0.5)) | jnp.isnan(logits)
-    return jnp.sum(wrong & mask[..., None], axis=(1, 2)).astype(jnp.float32)
+    errors = ((logits > 0) != (targets > 0.5)) | jnp.isnan(logits)
+    return jnp.sum(errors & mask[..., None], axis=(1, 2)).astype(jnp.float32)

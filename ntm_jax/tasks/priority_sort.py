@@ -1,4 +1,4 @@
-"""The priority sort task of section 4.5: see vectors with priorities, say the highest, in order.
+"""The priority sort task of section 4.5: output the vectors of highest priority, in order.
 
 One example, the two highest of three vectors of two bits (time runs down; `.` is 0):
 
@@ -17,28 +17,29 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.training.success import Limits
-from ntm_jax.tasks.base import WHOLE, Batch, Size, Span, Task
+from ntm_jax.tasks.base import FULL_RANGE, Batch, Size, SizeRange, SuccessThresholds, Task
 
 __all__ = ["PrioritySort"]
 
 
 @dataclasses.dataclass(frozen=True)
 class PrioritySort(Task):
-    """Sort random vectors by their priorities, drawn uniformly from [-1, 1].
+    """Sort random vectors by priorities that are uniform in [-1, 1].
 
     Attributes:
-      num_vectors: shown, at least 1.
-      num_sorted: to be said, from the highest priority down; at most `num_vectors`.
-      num_bits: bits of one vector.
+      num_vectors: number of input vectors, at least 1.
+      num_sorted: number of vectors to output, highest priority first; at most `num_vectors`.
+      num_bits: bits per vector.
 
     Raises:
-      ValueError: a value out of its range.
+      ValueError: a field is out of range.
     """
 
-    axes: ClassVar = {"count": (20,)}
-    limits: ClassVar = Limits(trained=1.28, beyond=1.28, collapsed=12.8)  # 1 % of the bits, 10 %
-    one_size: ClassVar = True
+    size_axes: ClassVar = {"count": (20,)}
+    thresholds: ClassVar = SuccessThresholds(
+        in_distribution=1.28, out_of_distribution=1.28, collapse=12.8
+    )  # 1% and 10% of the bits
+    fixed_size: ClassVar = True
 
     num_vectors: int = 20
     num_sorted: int = 16
@@ -55,48 +56,47 @@ class PrioritySort(Task):
 
     @property
     def input_features(self) -> int:
-        """The bits, the priority and the delimiter."""
+        """Returns the number of bits plus the priority and the delimiter."""
         return self.num_bits + 2
 
     @property
     def output_features(self) -> int:
-        """The bits."""
+        """Returns the number of bits."""
         return self.num_bits
 
     @property
-    def trained_size(self) -> Size:
-        """How many vectors are shown."""
+    def max_train_size(self) -> Size:
+        """Returns the number of input vectors."""
         return (self.num_vectors,)
 
     def min_slots(self, count: int) -> int:
-        """A slot for each vector."""
+        """Returns one slot per vector."""
         return count
 
-    def sample(self, key: jax.Array, batch_size: int, span: Span = WHOLE) -> Batch:
-        """Vectors and their priorities; num_vectors + 1 + num_sorted steps."""
-        del span  # one size alone
+    def sample(self, key: jax.Array, batch_size: int, size_range: SizeRange = FULL_RANGE) -> Batch:
+        """Samples vectors and priorities; num_vectors + 1 + num_sorted steps."""
+        del size_range
         bits_key, priority_key = jax.random.split(key)
         shape = (batch_size, self.num_vectors)
         bits = jax.random.bernoulli(bits_key, 0.5, (*shape, self.num_bits)).astype(jnp.float32)
         priorities = jax.random.uniform(priority_key, shape, minval=-1.0, maxval=1.0)
         order = jnp.argsort(priorities, axis=1, descending=True)[:, : self.num_sorted]
-        highest = jnp.take_along_axis(bits, order[..., None], axis=1)
+        answer = jnp.take_along_axis(bits, order[..., None], axis=1)
 
-        shown = jnp.concatenate([bits, priorities[..., None], jnp.zeros((*shape, 1))], axis=-1)
+        vectors = jnp.concatenate([bits, priorities[..., None], jnp.zeros((*shape, 1))], axis=-1)
         delimiter = jnp.zeros((batch_size, 1, self.input_features)).at[..., -1].set(1.0)
-        silence = jnp.zeros((batch_size, self.num_sorted, self.input_features))
-        before = jnp.zeros((batch_size, self.num_vectors + 1, self.num_bits))
+        padding = jnp.zeros((batch_size, self.num_sorted, self.input_features))
+        before_answer = jnp.zeros((batch_size, self.num_vectors + 1, self.num_bits))
         mask = jnp.arange(self.num_vectors + 1 + self.num_sorted) > self.num_vectors
         return Batch(
-            jnp.concatenate([shown, delimiter, silence], axis=1),
-            jnp.concatenate([before, highest], axis=1),
+            jnp.concatenate([vectors, delimiter, padding], axis=1),
+            jnp.concatenate([before_answer, answer], axis=1),
             jnp.broadcast_to(mask, (batch_size, *mask.shape)),
         )
 
-    def sample_at(self, key: jax.Array, batch_size: int, count: int) -> Batch:
-        """Another number of vectors, with the same share of them to be said."""
+    def sample_size(self, key: jax.Array, batch_size: int, count: int) -> Batch:
+        """Samples another number of vectors; the fraction to output stays the same."""
         self.check_size(count)
-        share = max(1, round(count * self.num_sorted / self.num_vectors))
-        return dataclasses.replace(self, num_vectors=count, num_sorted=share).sample(
-            key, batch_size
-        )
+        num_sorted = max(1, round(count * self.num_sorted / self.num_vectors))
+        task = dataclasses.replace(self, num_vectors=count, num_sorted=num_sorted)
+        return task.sample(key, batch_size)

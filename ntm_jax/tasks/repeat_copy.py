@@ -1,19 +1,19 @@
-"""The repeat copy task of section 4.2: see a sequence and a number, say it that many times, stop.
+"""The repeat copy task of section 4.2: output a sequence a given number of times, then a marker.
 
 One example, two vectors of two bits, twice (time runs down; `.` is 0):
 
     inputs           targets       mask
     1 . | .  .       . . | .        .
     1 1 | .  .       . . | .        .
-    . . | 1  n       . . | .        .     <- delimiter, and the normalised number beside it
+    . . | 1  n       . . | .        .     <- delimiter and normalized number of repeats
     . . | .  .       1 . | .        x
     . . | .  .       1 1 | .        x
     . . | .  .       1 . | .        x
     . . | .  .       1 1 | .        x
     . . | .  .       . . | 1        x     <- end marker
 
-The number is shown as n = (repeats - mean) / deviation, mean and standard deviation being those of
-the training range; more repeats than that are shown by the same rule.
+The number is presented as n = (repeats - mean) / std, with the mean and the standard deviation of
+the training range, also where an evaluation exceeds that range.
 """
 
 import dataclasses
@@ -22,31 +22,39 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.training.success import Limits
-from ntm_jax.tasks.base import WHOLE, Batch, Size, Span, Task, draw
+from ntm_jax.tasks.base import (
+    FULL_RANGE,
+    Batch,
+    Size,
+    SizeRange,
+    SuccessThresholds,
+    Task,
+    sample_uniform_int,
+)
 
 __all__ = ["RepeatCopy"]
 
 
 @dataclasses.dataclass(frozen=True)
 class RepeatCopy(Task):
-    """Copy sequences of random bits several times over.
+    """Copy sequences of random bits several times.
 
     Attributes:
       min_length: shortest sequence, at least 1.
       max_length: longest sequence, inclusive.
       min_repeats: fewest repeats, at least 1.
-      max_repeats: most repeats, inclusive; with `max_length` it sets the padded length.
-      num_bits: bits of one vector.
+      max_repeats: most repeats, inclusive; determines the padded length, with `max_length`.
+      num_bits: bits per vector.
 
     Raises:
-      ValueError: a value out of its range.
+      ValueError: a field is out of range.
     """
 
-    axes: ClassVar = {"length": (10, 20), "repeats": (10, 20)}
-    # A machine that says the sequence for ever pays for the end alone: half of a vector's bits and
-    # the marker. It has not begun to count.
-    limits: ClassVar = Limits(trained=0.1, beyond=0.2, collapsed=4.0)
+    size_axes: ClassVar = {"length": (10, 20), "repeats": (10, 20)}
+    # A model that repeats without end makes 5 errors: the marker and half of a vector's bits.
+    thresholds: ClassVar = SuccessThresholds(
+        in_distribution=0.1, out_of_distribution=0.2, collapse=4.0
+    )
 
     min_length: int = 1
     max_length: int = 10
@@ -67,45 +75,49 @@ class RepeatCopy(Task):
 
     @property
     def input_features(self) -> int:
-        """The bits, the delimiter and the number of repeats."""
+        """Returns the number of bits plus the delimiter and the number of repeats."""
         return self.num_bits + 2
 
     @property
     def output_features(self) -> int:
-        """The bits and the end marker."""
+        """Returns the number of bits plus the end marker."""
         return self.num_bits + 1
 
     @property
-    def trained_size(self) -> Size:
-        """The longest sequence and the most repeats."""
+    def max_train_size(self) -> Size:
+        """Returns the maximum length and the maximum number of repeats."""
         return self.max_length, self.max_repeats
 
     def min_slots(self, length: int, repeats: int) -> int:
-        """A slot for each vector, however often it is said."""
+        """Returns one slot per vector, for any number of repeats."""
         del repeats
         return length
 
-    def sample(self, key: jax.Array, batch_size: int, span: Span = WHOLE) -> Batch:
-        """Sequences and repeats drawn at random; max_length (1 + max_repeats) + 2 steps."""
+    def sample(self, key: jax.Array, batch_size: int, size_range: SizeRange = FULL_RANGE) -> Batch:
+        """Samples sequences of random length and random numbers of repeats, padded."""
         length_key, repeats_key, bits_key = jax.random.split(key, 3)
         shape = (batch_size,)
-        lengths = draw(length_key, shape, self.min_length, self.max_length, span)
-        repeats = draw(repeats_key, shape, self.min_repeats, self.max_repeats, span)
+        lengths = sample_uniform_int(
+            length_key, shape, self.min_length, self.max_length, size_range
+        )
+        repeats = sample_uniform_int(
+            repeats_key, shape, self.min_repeats, self.max_repeats, size_range
+        )
         return self._batch(bits_key, lengths, repeats, self.max_length, self.max_repeats)
 
-    def sample_at(self, key: jax.Array, batch_size: int, length: int, repeats: int) -> Batch:
-        """Sequences all of one length and one number of repeats."""
+    def sample_size(self, key: jax.Array, batch_size: int, length: int, repeats: int) -> Batch:
+        """Samples sequences of one length, with one number of repeats."""
         self.check_size(length, repeats)
         shape = (batch_size,)
         return self._batch(key, jnp.full(shape, length), jnp.full(shape, repeats), length, repeats)
 
-    def shown_repeats(self, repeats: jax.Array) -> jax.Array:
-        """The number as the input shows it: mean 0 and variance 1 over the training range."""
+    def normalize_repeats(self, repeats: jax.Array) -> jax.Array:
+        """Scales repeats to mean 0 and variance 1 over the training range."""
         mean = (self.min_repeats + self.max_repeats) / 2
-        choices = self.max_repeats - self.min_repeats + 1
-        # Of a uniform distribution over so many integers; one choice has no variance to divide by.
-        deviation = ((choices**2 - 1) / 12) ** 0.5 or 1.0
-        return (jnp.asarray(repeats, jnp.float32) - mean) / deviation
+        num_values = self.max_repeats - self.min_repeats + 1
+        # Of the uniform distribution over these integers; 1 if there is only one of them.
+        std = ((num_values**2 - 1) / 12) ** 0.5 or 1.0
+        return (jnp.asarray(repeats, jnp.float32) - mean) / std
 
     def _batch(
         self,
@@ -115,25 +127,26 @@ class RepeatCopy(Task):
         max_length: int,
         max_repeats: int,
     ) -> Batch:
+        """Samples [B] lengths and repeats; max_length (1 + max_repeats) + 2 steps."""
         bits = jax.random.bernoulli(key, 0.5, (*lengths.shape, max_length, self.num_bits))
         steps = jnp.arange(max_length * (1 + max_repeats) + 2)
         lengths, repeats = lengths[:, None], repeats[:, None]
-        since = steps - lengths - 1  # steps since the delimiter; the answer begins at 0
-        end = lengths * repeats
+        answer_step = steps - lengths - 1  # -1 at the delimiter, 0 at the first step of the answer
+        answer_length = lengths * repeats
 
-        def vectors(indices: jax.Array, shown: jax.Array) -> jax.Array:
-            taken = jnp.take_along_axis(bits, jnp.clip(indices, 0, max_length - 1)[..., None], 1)
-            return jnp.where(shown[..., None], taken, False).astype(jnp.float32)
+        def vectors(indices: jax.Array, mask: jax.Array) -> jax.Array:
+            selected = jnp.take_along_axis(bits, jnp.clip(indices, 0, max_length - 1)[..., None], 1)
+            return jnp.where(mask[..., None], selected, False).astype(jnp.float32)
 
-        at_delimiter = since == -1
+        delimiter = answer_step == -1
         inputs = [
-            vectors(jnp.broadcast_to(steps, since.shape), since < -1),
-            at_delimiter[..., None].astype(jnp.float32),
-            jnp.where(at_delimiter, self.shown_repeats(repeats), 0.0)[..., None],
+            vectors(jnp.broadcast_to(steps, answer_step.shape), answer_step < -1),
+            delimiter[..., None].astype(jnp.float32),
+            jnp.where(delimiter, self.normalize_repeats(repeats), 0.0)[..., None],
         ]
         targets = [
-            vectors(since % lengths, (since >= 0) & (since < end)),
-            (since == end)[..., None].astype(jnp.float32),
+            vectors(answer_step % lengths, (answer_step >= 0) & (answer_step < answer_length)),
+            (answer_step == answer_length)[..., None].astype(jnp.float32),
         ]
-        mask = (since >= 0) & (since <= end)
+        mask = (answer_step >= 0) & (answer_step <= answer_length)
         return Batch(jnp.concatenate(inputs, -1), jnp.concatenate(targets, -1), mask)

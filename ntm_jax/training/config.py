@@ -1,130 +1,252 @@
-"""A config: an `ml_collections.ConfigDict` made by `default` and checked by `validate`.
+"""Configs: defaults, validation, and the sizes that an evaluation covers.
 
-A file under `configs/` calls `default` and overrides; the command line overrides that. What the
-names in a config stand for is in `build`.
+A file under `configs/` calls `default` and overrides keys; flags override those. Model and task
+keys take their defaults from the Flax modules and task dataclasses, which also check the ranges.
+docs/training.md gives the reasons for the training defaults.
+
+Functions that take a config accept a `ConfigDict` or nested dicts.
 """
 
+import dataclasses
 import difflib
+import inspect
 import itertools
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ml_collections import ConfigDict
-
-from ntm_jax.training import rules
-from ntm_jax.training.defaults import ConfigError, default, eval_name, plural, shown
+from ntm_jax import baselines
+from ntm_jax.cell import NTMCell
+from ntm_jax.models import NTM
 from ntm_jax.tasks import TASKS
 from ntm_jax.tasks.base import Size
+from ntm_jax.training import legacy
+from ntm_jax.training.validation import expected_value, max_value
+
+if TYPE_CHECKING:  # the package is an extra: models and model cards load without it
+    from ml_collections import ConfigDict
 
 __all__ = [
     "ConfigError",
+    "choose",
     "default",
-    "eval_name",
+    "eval_key",
     "eval_sizes",
-    "flat",
+    "flatten",
     "from_dict",
+    "max_value",
+    "member_seeds",
     "plural",
-    "seeds",
-    "shown",
-    "unknown_setting",
+    "truncate_repr",
+    "unknown_key_message",
     "validate",
 ]
 
-# Settings that came later than runs and machines that are kept, with what those did.
-_LATER = dict(
+_T = TypeVar("_T")
+
+
+class ConfigError(ValueError):
+    """An invalid config; the message names the key, the expected value and the given one."""
+
+
+_TRAINING: dict[str, Any] = dict(
+    seed=0,
+    num_seeds=1,  # ensemble members, with consecutive seeds from `seed`
+    num_train_steps=20_000,  # at most
+    batch_size=4,
+    optimizer="adam",  # or "rmsprop_graves2013"
+    learning_rate=2e-3,
+    learning_rate_half_life=4000,  # training steps; 0 keeps the rate constant
+    adam_b2=0.9,
     adam_eps=1e-8,
-    clip_value=0.0,
-    curriculum="uniform",
-    curriculum_updates=5000,
-    curriculum_error=0.05,
-    ema_decay=0.0,
-    restart_after=0,
+    ema_decay=0.998,  # of the parameters that are evaluated and stored; 0 disables averaging
+    max_grad_norm=1.0,  # global norm; 0 disables clipping
+    max_grad_value=0.0,  # absolute value of each component; 0 disables clipping
+    max_consecutive_nonfinite=20,  # skipped training steps in a row before a seed fails
+    log_every_steps=100,
+    eval_every_steps=500,
+    checkpoint_every_steps=1000,
+    num_eval_sequences=256,  # per size
+    solved_patience=5,  # consecutive solved evaluations after which a seed counts as solved
+    train_steps_after_solved=0,
+    curriculum="uniform",  # or "max_size", "growing"
+    curriculum_steps=2000,  # steps below the loss threshold until "growing" covers all sizes
+    curriculum_loss_threshold=0.05,  # bits per scored bit
+    restart_after_steps=0,  # re-initializes a seed that is still at chance; 0 disables it
 )
-_LATER_NTM = dict(train_slots=(), segment=0, head_noise=0.0, content_reads=0)
+
+_PLAIN = (bool, int, float, str, tuple)
 
 
-def validate(config: ConfigDict) -> None:
-    """Checks every field before anything is compiled.
+def _plain_defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """Returns the parameters of a module or function whose defaults can stand in a config."""
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(function).parameters.items()
+        if isinstance(parameter.default, _PLAIN) and name not in ("features", "name")
+    }
+
+
+# Fields of NTM that a config sets by other keys or not at all.
+_NOT_IN_CONFIG = {"learn_carry", "learned_init", "unroll", "variable_broadcast"}
+
+_MODELS: dict[str, dict[str, Any]] = {
+    "ntm": {
+        **_plain_defaults(NTMCell),
+        **{k: v for k, v in _plain_defaults(NTM).items() if k not in _NOT_IN_CONFIG},
+        "controller": "feed_forward",  # or "lstm", "gru"
+        "hidden_sizes": (100,),
+        "activation": "tanh",  # or "relu", "sigmoid", "linear"; of the feed-forward controller
+        "forget_bias": -1.0,  # of the LSTM controller
+        "train_num_slots": (22, 64),  # training alternates between them; () uses num_slots
+        "memory_init": "first_slot_marker",  # or "constant", "random", "learned"
+        "memory_init_scale": 0.1,  # marker, constant, or standard deviation
+        "head_init": "one_hot",  # or "uniform", "learned"
+        "controller_init": "zero",  # or "learned"
+        "dtype": "float32",  # or "bfloat16"; of the dense layers
+        "remat": True,
+    },
+    **{
+        name: _plain_defaults(getattr(baselines, function))
+        for name, function in {
+            "lstm_skip": "lstm_skip",
+            "gru": "gru",
+            "transformer": "Transformer",
+            "keras_lstm": "keras_lstm",
+            "per_step_dense": "per_step_dense",
+        }.items()
+    },
+}
+
+
+def _default_dict(task: str, model: str) -> dict[str, Any]:
+    task_class = choose("task.name", TASKS, task)
+    model_keys = choose("model.name", _MODELS, model)
+    task_keys = {f.name: f.default for f in dataclasses.fields(task_class)}  # type: ignore[arg-type]
+    eval_keys = {eval_key(axis): sizes for axis, sizes in task_class.size_axes.items()}
+    sections = {"task": {"name": task, **task_keys}, "model": {"name": model, **model_keys}}
+    return {**_TRAINING, **eval_keys, **sections}
+
+
+def default(task: str = "copy", model: str = "ntm") -> "ConfigDict":
+    """Returns the default config of a task and a model.
+
+    Args:
+      task: a key of `tasks.TASKS`.
+      model: "ntm", or a baseline: "lstm_skip" (table 3 of the paper), "gru", "transformer",
+        "keras_lstm" or "per_step_dense" (both of flomlo/ntm_keras).
 
     Raises:
-      ConfigError: a name that does not exist, a name that is missing, a value of another type or
-        out of its range; one line for the first that is found.
+      ConfigError: unknown task or model.
+    """
+    from ml_collections import ConfigDict
+
+    return ConfigDict(_default_dict(task, model))
+
+
+def choose(key: str, choices: Mapping[str, _T], value: Any) -> _T:
+    """Returns the choice that a config value names.
+
+    Raises:
+      ConfigError: `value` is not among the choices.
+    """
+    if isinstance(value, str) and value in choices:
+        return choices[value]
+    if isinstance(value, str) and (new := legacy.RENAMED_VALUES.get(key, {}).get(value)):
+        raise ConfigError(f"{key}: {value!r} was renamed to {new!r}")
+    raise ConfigError(f"{key}: expected one of {tuple(choices)}, got {truncate_repr(value)}")
+
+
+def validate(config: Any) -> None:
+    """Checks the keys, types and training values of a config.
+
+    The modules that `Experiment.from_config` builds check the model and task values.
+
+    Raises:
+      ConfigError: an unknown, renamed or missing key, or a value of another type or out of range;
+        one line for the first one found.
     """
     for section in ("task", "model"):
-        inner = config.get(section)
-        if not isinstance(inner, ConfigDict) or "name" not in inner:
-            raise ConfigError(f"{section}.name: expected a {section}'s name, got none")
-    known = default(config.task.name, config.model.name)
-    expected, given = flat(known), flat(config)
-    for name in sorted(given.keys() - expected.keys()):
-        raise ConfigError(unknown_setting(name, known))
-    for name in sorted(expected.keys() - given.keys()):
-        raise ConfigError(f"{name}: expected a value such as {expected[name]!r}, got none")
-    for name, value in given.items():
-        wanted = rules.broken(name, value, expected[name])
-        if wanted:
-            raise ConfigError(f"{name}: expected {wanted}, got {shown(value)}")
-    for name in ("eval_every", "checkpoint_every"):
-        if given[name] % given["log_every"]:
+        if not hasattr(config.get(section), "items") or "name" not in config[section]:
+            raise ConfigError(f"{section}.name: expected the name of a {section}, got none")
+    defaults = flatten(_default_dict(config["task"]["name"], config["model"]["name"]))
+    given = flatten(config)
+    for key in sorted(given.keys() - defaults.keys()):
+        raise ConfigError(unknown_key_message(key, defaults))
+    for key in sorted(defaults.keys() - given.keys()):
+        raise ConfigError(f"{key}: expected a value such as {defaults[key]!r}, got none")
+    for key, value in given.items():
+        if expected := expected_value(key, value, defaults[key]):
+            raise ConfigError(f"{key}: expected {expected}, got {truncate_repr(value)}")
+    for key in ("eval_every_steps", "checkpoint_every_steps"):
+        if given[key] % given["log_every_steps"]:
             raise ConfigError(
-                f"{name}: expected a multiple of log_every ({given['log_every']}), "
-                f"got {given[name]}"
+                f"{key}: expected a multiple of log_every_steps ({given['log_every_steps']}), "
+                f"got {given[key]}"
             )
-    heads, by_content = (given.get(f"model.{of}", 0) for of in ("num_read_heads", "content_reads"))
-    if by_content > heads:
+    if given["seed"] + given["num_seeds"] > 2**32:
         raise ConfigError(
-            f"model.content_reads: expected at most num_read_heads ({heads}), got {by_content}"
-        )
-    if config.seed + config.num_seeds > 2**32:
-        raise ConfigError(
-            f"num_seeds: expected seeds up to 4294967295, got {config.num_seeds} from {config.seed}"
+            f"num_seeds: expected seeds up to {2**32 - 1}, got {given['num_seeds']} from "
+            f"{given['seed']}"
         )
 
 
-def eval_sizes(config: ConfigDict) -> list[Size]:
-    """The sizes that an evaluation has: every number of one axis with every one of the others."""
-    axes = TASKS[config.task.name].axes
-    return list(itertools.product(*(config[eval_name(axis)] for axis in axes)))
+def eval_sizes(config: Any) -> list[Size]:
+    """Returns all sizes that an evaluation covers: the product of the numbers of every axis."""
+    axes = TASKS[config["task"]["name"]].size_axes
+    return list(itertools.product(*(config[eval_key(axis)] for axis in axes)))
 
 
-def seeds(config: ConfigDict) -> range:
-    """The seeds of the members of an ensemble, in their order."""
-    return range(config.seed, config.seed + config.num_seeds)
+def member_seeds(config: Any) -> range:
+    """Returns the seeds of the ensemble members, in order."""
+    return range(config["seed"], config["seed"] + config["num_seeds"])
 
 
-def flat(config: ConfigDict) -> dict[str, Any]:
-    """Every setting by its name on the command line, such as "model.num_slots"."""
-    settings: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, ConfigDict):
-            settings.update({f"{name}.{inner}": leaf for inner, leaf in flat(value).items()})
+def plural(axis: str) -> str:
+    """Returns the plural of a size axis, such as "lengths" or "repeats"."""
+    return f"{axis.removesuffix('s')}s"
+
+
+def eval_key(axis: str) -> str:
+    """Returns the config key of the sizes that are evaluated, such as "eval_lengths"."""
+    return f"eval_{plural(axis)}"
+
+
+def flatten(config: Any) -> dict[str, Any]:
+    """Returns every value by its full key, such as "model.num_slots"."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if hasattr(value, "items"):
+            flat.update({f"{key}.{inner}": leaf for inner, leaf in flatten(value).items()})
         else:
-            settings[name] = value
-    return settings
+            flat[key] = value
+    return flat
 
 
-def from_dict(values: dict[str, Any]) -> ConfigDict:
-    """The config that `to_dict` and JSON made into these values: JSON has no tuples.
+def from_dict(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a stored config under current names, with tuples where JSON has lists."""
 
-    A setting that came later than the values gets that by which they were trained.
-    """
-
-    def tuples(value: Any) -> Any:
+    def with_tuples(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: tuples(inner) for name, inner in value.items()}
-        return tuple(tuples(inner) for inner in value) if isinstance(value, list) else value
+            return {key: with_tuples(inner) for key, inner in value.items()}
+        return tuple(with_tuples(inner) for inner in value) if isinstance(value, list) else value
 
-    values = tuples(values)
-    if isinstance(values.get("task"), dict) and values["task"].get("name") == "copy":
-        values["task"] = {"blank_rate": 0.0} | values["task"]
-    if isinstance(values.get("model"), dict) and values["model"].get("name") == "ntm":
-        values["model"] = _LATER_NTM | values["model"]
-        values["model"].pop("implementation", None)
-    return ConfigDict(_LATER | values)
+    return with_tuples(legacy.convert_config(values))
 
 
-def unknown_setting(name: str, config: ConfigDict) -> str:
-    """What to say of a name that the config does not have: the nearest, and all there are."""
-    names = sorted(flat(config))
-    close = difflib.get_close_matches(name, names, n=1)
-    meant = f"did you mean {close[0]}? " if close else ""
-    return f"{name}: no such setting; {meant}There are: {', '.join(names)}"
+def unknown_key_message(key: str, known: Any) -> str:
+    """Returns the error message for a key that is not among the keys of `known`."""
+    if key in legacy.RENAMED_KEYS:
+        return f"{key}: renamed to {legacy.RENAMED_KEYS[key]}"
+    keys = sorted(flatten(known))
+    close = difflib.get_close_matches(key, keys, n=1)
+    suggestion = f"did you mean {close[0]}? " if close else ""
+    return f"{key}: unknown key; {suggestion}Valid keys: {', '.join(keys)}"
+
+
+def truncate_repr(value: Any) -> str:
+    """Returns the repr of a value on one line of at most 80 characters."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # CPython refuses to convert integers with thousands of digits
+        return "an integer with thousands of digits"
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,10 +1,10 @@
-"""Gradients of dense layers in a scan, by fewer and better products.
+"""Gradients of dense layers in a scan, deferred to one matrix product per layer.
 
-Autodiff adds the gradient of every kernel to a sum in every step of the backward pass: with a batch
-of a few sequences, much of an update is that sum being read and written. Here the backward pass
-keeps the gradient of each layer's outputs, and the layers' inputs; a product of the two, once it
-is through, is the same gradient. The gradient of the inputs takes transposed kernels, which a CPU
-reads against the grain in every step; here they are laid out once.
+Autodiff of a scan adds to the gradient of every kernel in each step of the backward pass; with
+small batches, most of a training step is reading and writing these sums. Here the backward pass
+stores the inputs of each dense layer and the gradients of its outputs, and multiplies them once
+after the scan. The gradients of the inputs need the transposed kernels, which are transposed once
+outside the scan, because strided reads inside it are slow on CPU.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,121 +15,129 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-__all__ = ["COLLECTIONS", "TRANSPOSED", "deferred"]
+from ntm_jax.rnn import RNN
 
-# What a dense layer saw, and zeros added to what it said, whose gradient is that of its outputs.
-# A scan that lists them among its `variable_axes`, stacked over time, has its layers deferred.
-COLLECTIONS = _SEEN, _ADDED = "dense_inputs", "dense_additions"
+__all__ = ["deferred"]
 
-# The layers' kernels, transposed. A scan lists it among its `variable_broadcast`.
-TRANSPOSED = "dense_transposed"
+# Collections of the inputs of the dense layers, of zeros that are added to their outputs and whose
+# gradients are those of the outputs, and of the transposed kernels.
+_INPUTS, _PERTURBATIONS, _TRANSPOSED = "dense_inputs", "dense_perturbations", "dense_transposed"
 
 Apply = Callable[[Any, jax.Array, dict[str, jax.Array]], Any]
 
 
 def deferred(model: nn.Module) -> Apply:
-    """The model as a function whose reverse gradient is the same, in another order of sums.
+    """Returns `model.apply` with deferred gradients, equal up to the order of summation.
 
-    Deferred are those `nn.Dense` that are called once a step; every other parameter has the
-    gradient of autodiff.
+    The gradients of every `nn.Dense` that is called once per step are deferred; autodiff computes
+    all others.
 
     Args:
-      model: from inputs to outputs.
+      model: a module that maps inputs to outputs. The scan of an `RNN` is extended; a scan of any
+        other module keeps its gradients.
 
     Returns:
-      The function of parameters, inputs and random keys by name. Forward-mode gradients of it do
-      not exist.
+      The function of parameters, inputs and a dict of random keys. It supports reverse mode only.
     """
+    if isinstance(model, RNN):
+        model = model.clone(
+            variable_axes={**model.variable_axes, _INPUTS: 0, _PERTURBATIONS: 0},
+            variable_broadcast=(*model.variable_broadcast, _TRANSPOSED),
+        )
 
     def apply(params: Any, inputs: jax.Array, rngs: dict[str, jax.Array]) -> Any:
         return model.apply({"params": params}, inputs, rngs=rngs)
 
     def forward(params: Any, inputs: jax.Array, rngs: dict[str, jax.Array]) -> tuple[Any, Any]:
-        with nn.intercept_methods(_record):
-            variables = {"params": params}
-            _, shapes = jax.eval_shape(
-                lambda: model.apply(variables, inputs, rngs=rngs, mutable=COLLECTIONS)
+        with nn.intercept_methods(_intercept):
+            shapes = jax.eval_shape(
+                lambda: model.apply(
+                    {"params": params}, inputs, rngs=rngs, mutable=(_INPUTS, _PERTURBATIONS)
+                )[1]
             )
-            seen = _by_layer(shapes.get(_SEEN, {}))
+            layer_inputs = _by_layer(shapes.get(_INPUTS, {}))
             zeros = {
-                layer: jnp.zeros(added.shape, added.dtype)
-                for layer, added in _by_layer(shapes.get(_ADDED, {})).items()
-                if len(seen[layer]) == 1
+                layer: jnp.zeros(outputs.shape, outputs.dtype)
+                for layer, outputs in _by_layer(shapes.get(_PERTURBATIONS, {})).items()
+                if len(layer_inputs[layer]) == 1
             }
             flat = flatten_dict(params)
-            dense = {path: value for path, value in flat.items() if path[:-1] in zeros}
-            others = {path: value for path, value in flat.items() if path not in dense}
-            transposed = {(*layer, TRANSPOSED): dense[*layer, "kernel"].T for layer in zeros}
+            dense_params = {path: value for path, value in flat.items() if path[:-1] in zeros}
+            other_params = {path: value for path, value in flat.items() if path[:-1] not in zeros}
+            transposed = {(*layer, _TRANSPOSED): flat[*layer, "kernel"].T for layer in zeros}
 
-            def run(others: dict, added: dict, inputs: jax.Array) -> tuple[jax.Array, Any]:
+            def run(other_params: dict, zeros: dict, inputs: jax.Array) -> tuple[jax.Array, Any]:
+                perturbations = {(*layer, _PERTURBATIONS): value for layer, value in zeros.items()}
                 variables = {
-                    "params": unflatten_dict(others | dense),
-                    _ADDED: unflatten_dict(
-                        {(*layer, _ADDED): value for layer, value in added.items()}
-                    ),
-                    TRANSPOSED: unflatten_dict(transposed),
+                    "params": unflatten_dict(other_params | dense_params),
+                    _PERTURBATIONS: unflatten_dict(perturbations),
+                    _TRANSPOSED: unflatten_dict(transposed),
                 }
-                return model.apply(variables, inputs, rngs=rngs, mutable=(_SEEN,))
+                return model.apply(variables, inputs, rngs=rngs, mutable=(_INPUTS,))
 
-            outputs, backward, recorded = jax.vjp(run, others, zeros, inputs, has_aux=True)
-        return outputs, (backward, dense, _by_layer(recorded.get(_SEEN, {})))
+            outputs, vjp, variables = jax.vjp(run, other_params, zeros, inputs, has_aux=True)
+        return outputs, (vjp, dense_params, _by_layer(variables.get(_INPUTS, {})))
 
-    def backward(residuals: Any, gradient: jax.Array) -> tuple[Any, jax.Array, None]:
-        backward, dense, seen = residuals
-        others, of_outputs, of_inputs = backward(gradient)
-        gradients = {
-            (*layer, name): _of_layer(name, seen[tuple(layer)][0], of_outputs[tuple(layer)], value)
-            for (*layer, name), value in dense.items()
-        }
-        return unflatten_dict(others | gradients), of_inputs, None
+    def backward(residuals: Any, d_outputs: jax.Array) -> tuple[Any, jax.Array, None]:
+        vjp, dense_params, layer_inputs = residuals
+        d_params, d_layer_outputs, d_inputs = vjp(d_outputs)
+        for (*layer, name), value in dense_params.items():
+            layer = tuple(layer)
+            d_params[*layer, name] = _dense_gradient(
+                name, layer_inputs[layer][0], d_layer_outputs[layer], value.dtype
+            )
+        return unflatten_dict(d_params), d_inputs, None
 
     function = jax.custom_vjp(apply)
     function.defvjp(forward, backward)
     return function
 
 
-def _record(
+def _intercept(
     call: Callable[..., Any], args: tuple, kwargs: dict, context: nn.module.InterceptorContext
 ) -> Any:
-    """Calls a method of a module; if it is a dense layer's, notes its inputs and adds the zeros."""
+    """Calls a method; stores the inputs and perturbs the outputs of dense layers."""
     layer = context.module
     outputs = call(*args, **kwargs)
     if not isinstance(layer, nn.Dense) or context.method_name != "__call__":
         return outputs
-    if layer.is_mutable_collection(_ADDED) or layer.has_variable(_ADDED, _ADDED):
-        layer.sow(_SEEN, _SEEN, *args)
-        if layer.has_variable(TRANSPOSED, TRANSPOSED):
-            transposed: jax.Array = layer.get_variable(TRANSPOSED, TRANSPOSED).astype(outputs.dtype)
-            outputs = _back_through(outputs, args[0].astype(outputs.dtype), transposed)
-        outputs = layer.perturb(_ADDED, outputs, collection=_ADDED)
+    if layer.is_mutable_collection(_PERTURBATIONS) or layer.has_variable(
+        _PERTURBATIONS, _PERTURBATIONS
+    ):
+        layer.sow(_INPUTS, _INPUTS, *args)
+        if layer.has_variable(_TRANSPOSED, _TRANSPOSED):
+            transposed: jax.Array = layer.get_variable(_TRANSPOSED, _TRANSPOSED)
+            transposed = transposed.astype(outputs.dtype)
+            outputs = _backpropagate(outputs, args[0].astype(outputs.dtype), transposed)
+        outputs = layer.perturb(_PERTURBATIONS, outputs, collection=_PERTURBATIONS)
     return outputs
 
 
 @jax.custom_vjp
-def _back_through(outputs: jax.Array, inputs: jax.Array, transposed: jax.Array) -> jax.Array:
-    """The outputs; their gradient goes to the inputs by the transposed kernel."""
+def _backpropagate(outputs: jax.Array, inputs: jax.Array, transposed: jax.Array) -> jax.Array:
+    """Returns the outputs; the gradient of the inputs uses the transposed kernel."""
     return outputs
 
 
-def _back_through_forward(outputs: jax.Array, inputs: jax.Array, transposed: jax.Array) -> Any:
+def _backpropagate_forward(outputs: jax.Array, inputs: jax.Array, transposed: jax.Array) -> Any:
     return outputs, transposed
 
 
-def _back_through_backward(transposed: jax.Array, gradient: jax.Array) -> tuple:
-    return None, gradient @ transposed, None
+def _backpropagate_backward(transposed: jax.Array, d_outputs: jax.Array) -> tuple:
+    return None, d_outputs @ transposed, None
 
 
-_back_through.defvjp(_back_through_forward, _back_through_backward)
+_backpropagate.defvjp(_backpropagate_forward, _backpropagate_backward)
 
 
 def _by_layer(collection: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
     return {path[:-1]: value for path, value in flatten_dict(collection).items()}
 
 
-def _of_layer(name: str, inputs: jax.Array, of_outputs: jax.Array, value: jax.Array) -> jax.Array:
-    """Gradient of a layer's kernel or bias, summed over time, batch and whatever else leads."""
-    of_outputs = of_outputs.reshape(-1, of_outputs.shape[-1])
+def _dense_gradient(name: str, inputs: jax.Array, d_outputs: jax.Array, dtype: Any) -> jax.Array:
+    """Returns the gradient of a kernel or bias, summed over time and batch."""
+    d_outputs = d_outputs.reshape(-1, d_outputs.shape[-1])
     if name == "bias":
-        return jnp.sum(of_outputs, axis=0, dtype=value.dtype)
+        return jnp.sum(d_outputs, axis=0, dtype=dtype)
     inputs = inputs.reshape(-1, inputs.shape[-1])
-    return jnp.matmul(inputs.T, of_outputs, preferred_element_type=value.dtype)
+    return jnp.matmul(inputs.T, d_outputs, preferred_element_type=dtype)

@@ -1,191 +1,254 @@
-"""The members of an ensemble: who is solved, who still trains, and how many numbers are shown.
+"""Which members of an ensemble train, are solved, or have failed.
 
-A single run is an ensemble of one, and its numbers stay single ones.
+A single run is an ensemble of one member.
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
-from ntm_jax.training import config as configs
-from ntm_jax.training import run_dir, success
-from ntm_jax.tasks.base import Task, label, size_of
+from ntm_jax.evaluation.tables import success_rate
+from ntm_jax.tasks.base import Size, Task, format_size, parse_size
 
-__all__ = ["Members", "packed", "unpacked"]
+__all__ = ["Ensemble", "SuccessTracker", "member_values", "summarize_members"]
 
 _SOLVED, _NOT_FINITE = "solved", "not finite"
 
 
-def packed(values: Sequence[float | None]) -> Any:
-    """A number of each member, as the files of a run have it.
+def summarize_members(values: Sequence[float | None]) -> Any:
+    """Returns one value per member in the form of metrics.jsonl.
 
     Args:
-      values: one for each member, None for one that is not known.
+      values: one per member; None where there is none.
 
     Returns:
-      The number itself if there is one member; else a dict with all of them under "members", and
-      "median", "lower_quartile" and "upper_quartile" of those that are known.
+      The value itself for a single member; else a dict with all values under "members", and
+      "lower_quartile", "median" and "upper_quartile" of the finite ones.
     """
     if len(values) == 1:
         return values[0]
-    known = [value for value in values if value is not None and np.isfinite(value)]
-    quartiles = np.quantile(known, (0.25, 0.5, 0.75)).tolist() if known else [None] * 3
+    finite = [value for value in values if value is not None and np.isfinite(value)]
+    quartiles = np.quantile(finite, (0.25, 0.5, 0.75)).tolist() if finite else [None] * 3
     names = ("lower_quartile", "median", "upper_quartile")
     return {**dict(zip(names, quartiles, strict=True)), "members": list(values)}
 
 
-def unpacked(value: Any) -> list[Any]:
-    """The number of each member again."""
+def member_values(value: Any) -> list[Any]:
+    """Returns the values of all members, from the form of metrics.jsonl."""
     return value["members"] if isinstance(value, dict) else [value]
 
 
-class Members:
-    """The members of one run, by what their evaluations say.
-
-    A member stops once it is solved, `updates_after_solved` updates later: from then on it stays as
-    it is, so that it is the same seed trained alone. What is noted of it afterwards is left out.
-
-    Args:
-      config: of the run.
-      task: of the run.
-      history: lines of metrics.jsonl, of a run that goes on or is looked at.
-
-    Raises:
-      RunError: a line is not one of such a run.
+@dataclasses.dataclass
+class SuccessTracker:
+    """Success of one member over the evaluations of its training.
 
     Attributes:
-      seeds: of the members, in order.
-      records: how each fared.
-      evaluated_at: updates before the last evaluation; None if there was none.
+      task: the task, with its thresholds.
+      patience: consecutive solved evaluations after which the member counts as solved.
+      errors: the last evaluation, by size.
+      solved: whether the last evaluation was solved.
+      started_learning: whether any evaluation was below the collapse threshold at all
+        in-distribution sizes.
+      learned_at_step: training steps before the first evaluation that was solved at all
+        in-distribution sizes; None if there was none.
+      first_solved_at_step: training steps before the first solved evaluation, or None.
+      solved_at_step: training steps before the last of the first `patience` consecutive solved
+        evaluations, or None.
+      stayed_solved: whether every evaluation after that was solved; None before it.
+      collapsed: whether any evaluation after that exceeded the collapse threshold; None before it.
+    """
+
+    task: Task
+    patience: int
+    errors: dict[Size, float] = dataclasses.field(default_factory=dict)
+    solved: bool = False
+    started_learning: bool = False
+    learned_at_step: int | None = None
+    first_solved_at_step: int | None = None
+    solved_at_step: int | None = None
+    stayed_solved: bool | None = None
+    collapsed: bool | None = None
+    _consecutive_solved: int = 0
+
+    def update(self, step: int, errors: Mapping[Size, float]) -> None:
+        """Adds the evaluation after `step` training steps."""
+        collapse = self.task.thresholds.collapse
+        self.errors = dict(errors)
+        self.solved = self.task.is_solved(errors)
+        self._consecutive_solved = self._consecutive_solved + 1 if self.solved else 0
+        in_distribution = {s: e for s, e in errors.items() if self.task.is_in_distribution(s)}
+        if in_distribution:
+            if max(in_distribution.values()) <= collapse:
+                self.started_learning = True
+            if self.learned_at_step is None and self.task.is_solved(in_distribution):
+                self.learned_at_step = step
+        if self.solved and self.first_solved_at_step is None:
+            self.first_solved_at_step = step
+        if self.solved_at_step is not None:
+            self.stayed_solved = self.stayed_solved and self.solved
+            self.collapsed = self.collapsed or max(errors.values()) > collapse
+        elif self._consecutive_solved == self.patience:
+            self.solved_at_step, self.stayed_solved, self.collapsed = step, True, False
+
+
+class Ensemble:
+    """The members of one run; decides which of them train.
+
+    A member stops `train_steps_after_solved` training steps after it counts as solved, and does not
+    change from then on; later evaluations do not count for it.
+
+    Args:
+      task: the task.
+      seeds: the seed of each member.
+      batch_size: sequences per training step.
+      solved_patience: consecutive solved evaluations after which a member counts as solved.
+      train_steps_after_solved: training steps that a member still takes after that.
+      restart_after_steps: training steps after which a member that has not started learning is
+        stalled; 0 disables it.
+      max_consecutive_nonfinite: consecutive skipped training steps after which a member fails.
+
+    Attributes:
+      seeds: the seed of each member.
+      trackers: the success of each member.
+      evaluated_at_step: training steps before the last evaluation, or None.
     """
 
     def __init__(
-        self, config: ConfigDict, task: Task, history: Sequence[dict[str, Any]] = ()
+        self,
+        task: Task,
+        seeds: Sequence[int],
+        *,
+        batch_size: int,
+        solved_patience: int,
+        train_steps_after_solved: int,
+        restart_after_steps: int,
+        max_consecutive_nonfinite: int,
     ) -> None:
-        self._config, self._judged_by = config, task.judged_by
-        self.seeds = configs.seeds(config)
-        self.records = [
-            success.Record(task.trained_size, task.limits, config.solved_in_a_row)
-            for _ in self.seeds
-        ]
-        self.evaluated_at: int | None = None
-        self._ended: list[str | None] = [None] * len(self.seeds)
-        self._began = [[0] for _ in self.seeds]
-        for line in history:
-            try:
-                self._remember(line)
-            except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-                raise run_dir.RunError(
-                    "metrics.jsonl: expected lines as this version writes them, got another for "
-                    f"update {line['step']} ({error!r}); put the file back, or train anew in "
-                    "another --workdir"
-                ) from None
-
-    def _remember(self, line: dict[str, Any]) -> None:
-        if line["kind"] == "evaluation":
-            self.note(line["step"], line[self._judged_by])
-        elif line["kind"] == "lost":
-            for seed in line["seeds"]:
-                self._ended[self.seeds.index(seed)] = _NOT_FINITE
-        elif line["kind"] == "restarted":
-            self.restart(line["step"], line["seeds"])
+        self.seeds = seeds
+        self.trackers = [SuccessTracker(task, solved_patience) for _ in seeds]
+        self.evaluated_at_step: int | None = None
+        self._metric, self._batch_size = task.metric, batch_size
+        self._train_steps_after_solved = train_steps_after_solved
+        self._restart_after_steps = restart_after_steps
+        self._max_consecutive_nonfinite = max_consecutive_nonfinite
+        self._ended: list[str | None] = [None] * len(seeds)
+        self._init_steps = [[0] for _ in seeds]
 
     def __len__(self) -> int:
         return len(self.seeds)
 
+    def replay(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Repeats the decisions of a run from the lines of its metrics.jsonl."""
+        for line in history:
+            if line["kind"] == "evaluation":
+                values = {size: member_values(v) for size, v in line[self._metric].items()}
+                self.update(line["step"], {parse_size(size): v for size, v in values.items()})
+            elif line["kind"] == "failed":
+                for seed in line["seeds"]:
+                    self._ended[self.seeds.index(seed)] = _NOT_FINITE
+            elif line["kind"] == "restarted":
+                self.mark_restarted(line["step"], line["seeds"])
+
     @property
-    def going_on(self) -> list[bool]:
-        """Which members still train."""
+    def active(self) -> list[bool]:
+        """Which members train."""
         return [reason is None for reason in self._ended]
 
     @property
-    def failed(self) -> bool:
-        """Whether no member can go on, for want of finite values."""
+    def all_failed(self) -> bool:
+        """Whether no member has finite values."""
         return all(reason == _NOT_FINITE for reason in self._ended)
 
     @property
-    def stopped(self) -> str | None:
-        """Why the run is over: "solved"; "not finite" if some are lost; None if it is not."""
-        if any(self.going_on):
+    def stop_reason(self) -> str | None:
+        """Why no member trains: "solved", or "not finite" if any failed; None while one trains."""
+        if any(self.active):
             return None
         return _NOT_FINITE if _NOT_FINITE in self._ended else _SOLVED
 
-    def note(self, step: int, errors: dict[str, Any]) -> None:
-        """Enters an evaluation, by size as in the files, and ends the members that are done."""
-        self.evaluated_at = step
-        by_size = {size_of(name): unpacked(value) for name, value in errors.items()}
-        for member, record in enumerate(self.records):
+    def update(self, step: int, errors: Mapping[Size, Sequence[float]]) -> None:
+        """Adds an evaluation, and stops members that are done.
+
+        Args:
+          step: completed training steps.
+          errors: the task's metric of every member, by size.
+        """
+        self.evaluated_at_step = step
+        for member, tracker in enumerate(self.trackers):
             if self._ended[member] is None:
-                record.add(step, {size: of_all[member] for size, of_all in by_size.items()})
-                since = record.solved_at_step
-                if since is not None and step >= since + self._config.updates_after_solved:
+                tracker.update(step, {size: values[member] for size, values in errors.items()})
+                solved_at = tracker.solved_at_step
+                if solved_at is not None and step >= solved_at + self._train_steps_after_solved:
                     self._ended[member] = _SOLVED
 
-    def stuck(self, step: int) -> list[int]:
-        """The seeds that are to begin anew: nothing begun, `restart_after` updates after a start.
+    def mark_failed(self, consecutive_nonfinite: np.ndarray) -> dict[int, int]:
+        """Stops members that skipped too many training steps in a row.
 
         Args:
-          step: updates behind the run, and before the last evaluation.
-        """
-        after = self._config.restart_after
-        return [
-            seed
-            for seed, going_on, record, began in zip(
-                self.seeds, self.going_on, self.records, self._began, strict=True
-            )
-            if after and going_on and not record.begun and step >= began[-1] + after
-        ]
-
-    def restart(self, step: int, seeds: Sequence[int]) -> None:
-        """Notes that these begin anew after `step` updates."""
-        for seed in seeds:
-            self._began[self.seeds.index(seed)].append(step)
-
-    def lose(self, skipped_in_a_row: np.ndarray) -> list[tuple[int, int]]:
-        """Ends the members with too many updates skipped.
-
-        Args:
-          skipped_in_a_row: [U, E], up to each of the last updates.
+          consecutive_nonfinite: [U, E], skipped steps up to each of the last U steps.
 
         Returns:
-          For each of them its seed, and which of the U updates was too much.
+          For the seed of each member that failed, which of the U steps was one too many.
         """
-        too_many = skipped_in_a_row >= self._config.max_skipped
-        lost = [k for k in np.flatnonzero(too_many.any(axis=0)) if self._ended[k] is None]
-        for member in lost:
+        exceeded = consecutive_nonfinite >= self._max_consecutive_nonfinite
+        members = np.flatnonzero(exceeded.any(axis=0)).tolist()
+        failed = [member for member in members if self._ended[member] is None]
+        for member in failed:
             self._ended[member] = _NOT_FINITE
-        return [(self.seeds[member], int(np.argmax(too_many[:, member]))) for member in lost]
+        return {self.seeds[member]: int(np.argmax(exceeded[:, member])) for member in failed}
 
-    def counted(self) -> str:
-        """How many count as solved, in words."""
-        solved = sum(record.solved_at_step is not None for record in self.records)
-        return success.rate(solved, len(self))
-
-    def summaries(self, steps: Sequence[int], skipped: Sequence[int]) -> list[dict[str, Any]]:
-        """What summary.json says of each member.
+    def stalled(self, step: int) -> list[int]:
+        """Returns the seeds that have not started learning `restart_after_steps` after their start.
 
         Args:
-          steps: updates behind each.
-          skipped: updates that each has skipped.
+          step: completed training steps, also before the last evaluation.
+        """
+        patience = self._restart_after_steps
+        members = zip(self.seeds, self.active, self.trackers, self._init_steps, strict=True)
+        return [
+            seed
+            for seed, active, tracker, init_steps in members
+            if patience
+            and active
+            and not tracker.started_learning
+            and step >= init_steps[-1] + patience
+        ]
+
+    def mark_restarted(self, step: int, seeds: Sequence[int]) -> None:
+        """Records that these members were re-initialized after `step` training steps."""
+        for seed in seeds:
+            self._init_steps[self.seeds.index(seed)].append(step)
+
+    def success_rate(self) -> str:
+        """Returns the number of solved members with its 95 % interval, as text."""
+        solved = sum(tracker.solved_at_step is not None for tracker in self.trackers)
+        return success_rate(solved, len(self))
+
+    def summaries(self, steps: Sequence[int], skipped: Sequence[int]) -> list[dict[str, Any]]:
+        """Returns the entry of every member in summary.json.
+
+        Args:
+          steps: completed training steps of each member.
+          skipped: training steps that each member skipped.
         """
         return [
             {
                 "seed": seed,
                 "step": step,
-                "sequences": step * self._config.batch_size,
-                "solved": record.solved,
-                "learned_at_step": record.learned_at_step,
-                "first_solved_at_step": record.first_solved_at_step,
-                "solved_at_step": record.solved_at_step,
-                "held": record.held,
-                "collapsed": record.collapsed,
-                self._judged_by: {label(size): error for size, error in record.errors.items()},
-                "skipped_updates": count,
-                "restarts": len(began) - 1,
+                "sequences": step * self._batch_size,
+                "solved": tracker.solved,
+                "learned_at_step": tracker.learned_at_step,
+                "first_solved_at_step": tracker.first_solved_at_step,
+                "solved_at_step": tracker.solved_at_step,
+                "stayed_solved": tracker.stayed_solved,
+                "collapsed": tracker.collapsed,
+                self._metric: {format_size(size): e for size, e in tracker.errors.items()},
+                "skipped_steps": count,
+                "restarts": len(init_steps) - 1,
             }
-            for seed, record, step, count, began in zip(
-                self.seeds, self.records, steps, skipped, self._began, strict=True
+            for seed, tracker, step, count, init_steps in zip(
+                self.seeds, self.trackers, steps, skipped, self._init_steps, strict=True
             )
         ]

@@ -1,208 +1,228 @@
-"""From the names in a valid config to the task, the model and the optimizer they stand for."""
+"""From a config to the objects that it describes: task, models, optimizer and curriculum."""
 
-from collections.abc import Callable, Iterable
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import optax
-from ml_collections import ConfigDict
 
-from ntm_jax import baselines, controllers, models
-from ntm_jax.cell import NTMCell, marked_memory, one_hot_weights, uniform_weights
-from ntm_jax.training.config import ConfigError, eval_name, eval_sizes
-from ntm_jax.initializers import Initializer
+from ntm_jax.models import NTM
+from ntm_jax.runtime import memory_estimate
 from ntm_jax.tasks import TASKS
-from ntm_jax.tasks.base import UNIFORM, Curriculum, Task, describe
+from ntm_jax.tasks.base import Size, Task, describe_size
+from ntm_jax.training import model_factory
+from ntm_jax.training.config import (
+    ConfigError,
+    choose,
+    eval_key,
+    eval_sizes,
+    flatten,
+    member_seeds,
+    validate,
+)
+from ntm_jax.training.ensemble import Ensemble
+from ntm_jax.training.train_step import Curriculum
+from ntm_jax.training.trainer import Trainer
 
-__all__ = ["make_curriculum", "make_model", "make_optimizer", "make_task", "make_trained_models"]
-
-_BASELINES: dict[str, Callable[..., nn.Module]] = {
-    "skip_lstm": baselines.skip_lstm,
-    "gru": baselines.gru,
-    "transformer": baselines.Transformer,
-    "keras_lstm": baselines.keras_lstm,
-    "dense": baselines.dense,
-}
-# Of the memory, by its scale.
-_STARTS: dict[str, Callable[..., Initializer]] = {
-    "marked": marked_memory,
-    "constant": nn.initializers.constant,
-    "random": nn.initializers.normal,
-    "learned": nn.initializers.normal,
-}
-_ACTIVATIONS = {"tanh": nn.tanh, "relu": nn.relu, "sigmoid": nn.sigmoid, "linear": lambda x: x}
+__all__ = ["Experiment"]
 
 
-def make_task(config: ConfigDict) -> Task:
-    """The task that the config names.
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """The objects that a config describes; built once, by `from_config`.
 
-    Raises:
-      ConfigError: a value out of its range.
+    Attributes:
+      task: the task.
+      model: the model that is evaluated, from inputs [B, T, I] to logits [B, T, O].
+      train_models: models with the same parameters that training steps alternate between; they
+        differ in the number of memory slots, the smallest first.
+      optimizer: gradient clipping and the optimizer.
+      curriculum: the task sizes that training samples from.
+      eval_sizes: the task sizes that are evaluated.
+      num_slots: slots of the memory of `model`; None for a model without one.
     """
-    fields = dict(config.task)
+
+    task: Task
+    model: nn.Module
+    train_models: Sequence[nn.Module]
+    optimizer: optax.GradientTransformation
+    curriculum: Curriculum
+    eval_sizes: Sequence[Size]
+    num_slots: int | None
+    _config: Any
+
+    @classmethod
+    def from_config(cls, config: Any, num_slots: int | None = None) -> "Experiment":
+        """Builds the objects of a config.
+
+        Args:
+          config: a `ConfigDict`, or nested dicts with the same keys.
+          num_slots: memory slots of `model`, in place of the config's.
+
+        Raises:
+          ConfigError: an invalid value, or `num_slots` for a model without a memory.
+        """
+        validate(config)
+        task = _make_task(config)
+        model, train_models = model_factory.make_models(config["model"], task, num_slots)
+        return cls(
+            task,
+            model,
+            train_models,
+            _make_optimizer(config),
+            _make_curriculum(config, task),
+            eval_sizes(config),
+            model.cell.num_slots if isinstance(model, NTM) else None,
+            config,
+        )
+
+    def make_trainer(self) -> Trainer:
+        """Builds the trainer of all ensemble members.
+
+        Raises:
+          ConfigError: the members and the batch cannot be divided among the processes.
+        """
+        try:
+            return Trainer(
+                self.train_models,
+                self.task,
+                self.optimizer,
+                self._config["batch_size"],
+                member_seeds(self._config),
+                self._config["ema_decay"],
+                self.curriculum,
+            )
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+
+    def make_ensemble(self) -> Ensemble:
+        """Builds the ensemble before its first evaluation."""
+        config = self._config
+        return Ensemble(
+            self.task,
+            member_seeds(config),
+            batch_size=config["batch_size"],
+            solved_patience=config["solved_patience"],
+            train_steps_after_solved=config["train_steps_after_solved"],
+            restart_after_steps=config["restart_after_steps"],
+            max_consecutive_nonfinite=config["max_consecutive_nonfinite"],
+        )
+
+    def check_training_memory(self) -> None:
+        """Compares a lower bound of the memory that training needs with what the devices have.
+
+        Raises:
+          ConfigError: training cannot fit; the message names the key whose value is farthest above
+            its default, among those that matter.
+        """
+        config, task, model = self._config, self.task, self.train_models[-1]
+        members, batch_size = config["num_seeds"], config["batch_size"]
+        inputs = jax.ShapeDtypeStruct((1, 1, task.input_features), jnp.float32)
+        params = jax.eval_shape(model.init, jax.random.key(0), inputs)
+        batch = jax.eval_shape(lambda: task.sample(jax.random.key(0), batch_size))
+        num_steps = batch.inputs.shape[1]
+        chunk = min(config["model"].get("remat_chunk_size", 0), num_steps)
+        stored_carries = math.ceil(num_steps / chunk) if chunk else num_steps
+        carry = memory_estimate.carry_bytes(model, (batch_size, task.input_features))
+        log_steps = min(config["log_every_steps"], config["num_train_steps"])
+        for name, needed, keys in (
+            # The parameters, their average and their gradient.
+            ("parameters", 3 * memory_estimate.tree_bytes(params), ("model", "task")),
+            ("sequences", memory_estimate.tree_bytes(batch), ("task", "batch_size")),
+            ("carries for the gradient", stored_carries * carry, ("model", "task", "batch_size")),
+            ("metrics", 16 * log_steps, ("log_every_steps",)),
+        ):
+            self._check_memory(name, members * needed, (*keys, "num_seeds"))
+
+    def check_evaluation_memory(self, sizes: Sequence[Size], num_members: int) -> None:
+        """Compares the memory that one sequence of each size needs with what the devices have.
+
+        Raises:
+          ConfigError: as for `check_training_memory`.
+        """
+        eval_keys = [eval_key(axis) for axis in self.task.size_axes]
+        carry = memory_estimate.carry_bytes(self.model, (1, self.task.input_features))
+        for size in sizes:
+            batch = jax.eval_shape(lambda s=size: self.task.sample_size(jax.random.key(0), 1, *s))
+            self._check_memory(
+                f"a sequence of {describe_size(self.task, size)}",
+                num_members * (memory_estimate.tree_bytes(batch) + carry),
+                (*eval_keys, "task", "model.num_slots", "num_seeds"),
+            )
+
+    def _check_memory(self, name: str, needed: int, keys: Sequence[str]) -> None:
+        available = memory_estimate.available_bytes()
+        if needed > available:
+            relevant = {k: v for k, v in flatten(self._config).items() if k.startswith((*keys,))}
+            largest = max(relevant, key=lambda key: _largest_integer(relevant[key]))
+            raise ConfigError(
+                f"{largest}: expected a value that fits into {available / 2**30:,.0f} GiB of "
+                f"memory, got {relevant[largest]!r}; {name} would take at least "
+                f"{needed / 2**30:,.0f} GiB"
+            )
+
+
+def _largest_integer(value: Any) -> int:
+    values = value if isinstance(value, tuple) else (value,)
+    return max((number for number in values if type(number) is int), default=0)
+
+
+def _make_task(config: Any) -> Task:
+    keys = dict(config["task"].items())
     try:
-        task = TASKS[fields.pop("name")](**fields)
+        task = TASKS[keys.pop("name")](**keys)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     try:
         for size in eval_sizes(config):
             task.check_size(*size)
     except ValueError as error:
-        axis, _, said = str(error).partition(": ")
-        raise ConfigError(f"{eval_name(axis)}: {said}") from None
+        axis, _, message = str(error).partition(": ")
+        raise ConfigError(f"{eval_key(axis)}: {message}") from None
     return task
 
 
-def make_model(config: ConfigDict, num_slots: int | None = None) -> nn.Module:
-    """The model that the config names, with the task's output size.
-
-    Args:
-      config: a valid config.
-      num_slots: another size of the memory than the config's.
-
-    Raises:
-      ConfigError: no such model, or `num_slots` for a model without a memory.
-    """
-    fields = dict(config.model)
-    name = fields.pop("name")
-    features = make_task(config).output_features
-    if name == "ntm":
-        return _ntm(config.model, features, _slots(config.model, num_slots))
-    if num_slots is not None:
-        raise ConfigError(f"slots: expected a model with a memory, got {name!r}")
-    try:
-        return _BASELINES[name](features, **fields)
-    except ValueError as error:
-        raise ConfigError(f"model.{error}") from None
-
-
-def make_trained_models(config: ConfigDict) -> list[nn.Module]:
-    """The models that take turns in training, of the same parameters; the smallest memory first.
-
-    Raises:
-      ConfigError: as for `make_model`, or the memory is too small for what the task draws.
-    """
-    if "num_slots" not in config.model:
-        return [make_model(config)]
-    task, train_slots = make_task(config), config.model.train_slots
-    sizes = sorted(train_slots) or [config.model.num_slots]
-    needed = task.min_slots(*task.trained_size)
-    if sizes[0] < needed:
-        raise ConfigError(
-            f"model.{'train_slots' if train_slots else 'num_slots'}: expected {needed} or more for "
-            f"{config.task.name} of {describe(task, task.trained_size)}"
-            + (f", or () for num_slots, got {train_slots}" if train_slots else f", got {sizes[0]}")
-        )
-    return [make_model(config, size) for size in sizes]
-
-
-def make_curriculum(config: ConfigDict) -> Curriculum:
-    """The sizes that the config lets each update draw from.
-
-    Raises:
-      ConfigError: a curriculum for a task of one size.
-    """
-    if config.curriculum != "uniform" and TASKS[config.task.name].one_size:
-        raise ConfigError(
-            f"curriculum: expected 'uniform' for {config.task.name}, whose examples are all of one "
-            f"size, got {config.curriculum!r}"
-        )
-    return {
-        "none": Curriculum(least=1.0),
-        "uniform": UNIFORM,
-        "growing": Curriculum(
-            first=0.0, growth=1 / config.curriculum_updates, small_error=config.curriculum_error
-        ),
-    }[config.curriculum]
-
-
-def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    """The optimizer that the config names, behind clipping of the gradient."""
-    rate = config.learning_rate
-    if config.learning_rate_half_life:
-        rate = optax.exponential_decay(rate, config.learning_rate_half_life, 0.5)
-    if config.optimizer == "adam":
-        optimizer = optax.adam(rate, b2=config.adam_b2, eps=config.adam_eps)
-    else:
-        # Graves (2013), equations 38 to 41: sqrt(n - g^2 + 1e-4), the constant inside the root.
-        optimizer = optax.rmsprop(
-            rate,
-            decay=0.95,
-            eps=1e-4,
-            centered=True,
-            momentum=0.9,
-            eps_in_sqrt=True,
-        )
-    clips = []
-    if config.clip_value:
-        clips.append(optax.clip(config.clip_value))
-    if config.clip_norm:
-        clips.append(optax.clip_by_global_norm(config.clip_norm))
-    return optax.chain(*clips, optimizer)
-
-
-def _slots(fields: ConfigDict, num_slots: int | None) -> int:
-    """The size of the memory; what is learned of each slot needs as many as in training."""
-    chosen = fields.num_slots if num_slots is None else num_slots
-    trained = min(fields.train_slots, default=fields.num_slots)
-    if "learned" in (fields.memory_start, fields.weights_start) and chosen < trained:
-        raise ConfigError(
-            f"{'model.num_slots' if num_slots is None else 'slots'}: expected at least the "
-            f"{trained} with which the start is learned, got {chosen}"
-        )
-    return chosen
-
-
-def _ntm(fields: ConfigDict, features: int, num_slots: int) -> models.NTM:
-    dtype = None if fields.dtype == "float32" else jnp.bfloat16
-    if fields.controller == "feed_forward":
-        controller: nn.RNNCellBase = controllers.FeedForward(
-            tuple(fields.hidden_sizes), activation=_ACTIVATIONS[fields.activation], dtype=dtype
-        )
-    elif fields.controller == "lstm":
-        controller = _stack(
-            controllers.LSTM(size, forget_bias=fields.forget_bias, dtype=dtype)
-            for size in fields.hidden_sizes
-        )
-    else:
-        controller = _stack(nn.GRUCell(size, dtype=dtype) for size in fields.hidden_sizes)
-    cell = NTMCell(
-        features,
-        controller,
-        num_slots=num_slots,
-        memory_init=_STARTS[fields.memory_start](fields.memory_scale),
-        weights_init=uniform_weights if fields.weights_start == "uniform" else one_hot_weights,
-        dtype=dtype,
-        **{
-            name: fields[name]
-            for name in (
-                "slot_width",
-                "num_read_heads",
-                "num_write_heads",
-                "max_shift",
-                "strength_bias",
-                "gate_bias",
-                "sharpness_bias",
-                "shift_bias",
-                "content_reads",
-                "output_from_reads",
-            )
+def _make_curriculum(config: Any, task: Task) -> Curriculum:
+    curriculum = choose(
+        "curriculum",
+        {
+            "uniform": Curriculum(),
+            "max_size": Curriculum(min_fraction=1.0),
+            "growing": Curriculum(
+                initial_fraction=0.0,
+                growth_per_step=1 / config["curriculum_steps"],
+                loss_threshold=config["curriculum_loss_threshold"],
+            ),
         },
+        config["curriculum"],
     )
-    learn = [part for part in models.LEARNABLE if fields[f"{part}_start"] == "learned"]
-    return models.NTM(
-        cell,
-        learn=tuple(learn),
-        head_noise=fields.head_noise,
-        remat=fields.remat,
-        segment=fields.segment,
-    )
-
-
-def _stack(cells: Iterable[nn.RNNCellBase]) -> nn.RNNCellBase:
-    cells = tuple(cells)
-    if not cells:
+    if config["curriculum"] != "uniform" and task.fixed_size:
         raise ConfigError(
-            "model.hidden_sizes: expected at least one size for a recurrent controller, got ()"
+            f"curriculum: expected 'uniform' for {config['task']['name']}, whose examples all have "
+            f"one size, got {config['curriculum']!r}"
         )
-    return cells[0] if len(cells) == 1 else controllers.Stack(cells)
+    return curriculum
+
+
+def _make_optimizer(config: Any) -> optax.GradientTransformation:
+    rate = config["learning_rate"]
+    if config["learning_rate_half_life"]:
+        rate = optax.exponential_decay(rate, config["learning_rate_half_life"], 0.5)
+    optimizers = {
+        "adam": lambda: optax.adam(rate, b2=config["adam_b2"], eps=config["adam_eps"]),
+        # Graves (2013), equations 38 to 41: sqrt(n - g^2 + 1e-4), the constant inside the root.
+        "rmsprop_graves2013": lambda: optax.rmsprop(
+            rate, decay=0.95, eps=1e-4, centered=True, momentum=0.9, eps_in_sqrt=True
+        ),
+    }
+    optimizer = choose("optimizer", optimizers, config["optimizer"])()
+    clips = []
+    if config["max_grad_value"]:
+        clips.append(optax.clip(config["max_grad_value"]))
+    if config["max_grad_norm"]:
+        clips.append(optax.clip_by_global_norm(config["max_grad_norm"]))
+    return optax.chain(*clips, optimizer)

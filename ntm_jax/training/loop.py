@@ -1,7 +1,9 @@
-"""Training: `train(config, workdir)`, from a config to a run folder with a finished machine."""
+"""The training loop: `train(config, workdir)`."""
 
 import contextlib
+import importlib.metadata
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,263 +13,290 @@ from ml_collections import ConfigDict
 
 from ntm_jax import models
 from ntm_jax.evaluation import scoring
-from ntm_jax.runtime import sharding, distributed, memory_estimate, preemption
-from ntm_jax.training import experiment, run_dir
-from ntm_jax.training import config as configs
-from ntm_jax.training.checkpoints import Checkpoints, Restored
-from ntm_jax.training.metrics_logger import Journal
-from ntm_jax.training.ensemble import Members
-from ntm_jax.training.progress import Progress, Silent
-from ntm_jax.training.train_step import Measured, TrainState, Updates
+from ntm_jax.runtime import distributed, preemption
+from ntm_jax.tasks.base import Size
+from ntm_jax.training import run_dir
+from ntm_jax.training.checkpoints import Checkpoints
+from ntm_jax.training.ensemble import Ensemble
+from ntm_jax.training.experiment import Experiment
+from ntm_jax.training.metrics_logger import MetricsLogger, NullLogger
+from ntm_jax.training.restore import restore_ensemble
+from ntm_jax.training.train_step import TrainState
+from ntm_jax.training.trainer import Trainer
 
 __all__ = ["TrainingError", "train"]
 
 
 class TrainingError(RuntimeError):
-    """Training that cannot go on; the message names the step and the last good checkpoint."""
+    """Training cannot continue; the message names the step and the latest checkpoint."""
 
 
-def train(config: ConfigDict, workdir: Path) -> dict[str, Any]:
-    """Trains until solved, or for `num_steps` updates, resuming what is in `workdir`.
+def train(
+    config: ConfigDict, workdir: Path, on_log: Callable[[int], None] | None = None
+) -> dict[str, Any]:
+    """Trains until all members are solved, or for `num_train_steps`; resumes an existing run.
 
-    Ctrl-C and SIGTERM store a checkpoint first; a second one stops at once. Of several processes
-    the first one alone reads and writes `workdir`, and a signal to any of them is for all.
+    SIGINT and SIGTERM store a checkpoint and stop; a second signal stops at once. With several
+    processes, process 0 alone reads and writes `workdir`, and a signal to one stops all.
 
     Args:
-      config: as a file under `configs/` returns it.
-      workdir: the run folder; made if it is not there.
+      config: the config that a file under `configs/` returns.
+      workdir: the run directory; created if it does not exist.
+      on_log: called with the step after every line of training metrics.
 
     Returns:
-      What summary.json says; "stopped" is "solved", "num_steps", "SIGINT", "SIGTERM", or of an
-      ensemble "not finite", if some members were lost to that and the others are solved.
+      The contents of summary.json. "stop_reason" is "solved", "num_train_steps", "SIGINT",
+      "SIGTERM", or "not finite" if some members failed and the others are solved.
 
     Raises:
-      ConfigError: the config cannot be run.
-      RunError: `workdir` holds a run of another config, or one that another process trains.
-      CheckpointError: no checkpoint of the run is good, or the next cannot be stored.
-      TrainingError: no member has had finite values for `max_skipped` updates in a row, or the
-        folder cannot be written to.
+      ConfigError: the config is not valid.
+      RunError: `workdir` is locked, or holds a run with another config.
+      CheckpointError: no checkpoint of the run is valid, or the next one cannot be stored.
+      TrainingError: all members skipped `max_consecutive_nonfinite` training steps in a row, the
+        disk is full, the memory does not suffice, or another process was lost.
     """
-    started = time.monotonic()
-    configs.validate(config)
-    task, optimizer = experiment.make_task(config), experiment.make_optimizer(config)
-    curriculum = experiment.make_curriculum(config)
-    trained, sizes = experiment.make_trained_models(config), configs.eval_sizes(config)
-    memory_estimate.check_training(config, task, trained[-1])
-    memory_estimate.check_evaluation(config, task, experiment.make_model(config), sizes, config.num_seeds)
-    try:
-        sharding.Devices(config.num_seeds, config.batch_size)
-    except ValueError as error:
-        raise configs.ConfigError(str(error)) from None
+    start_time = time.monotonic()
+    experiment = Experiment.from_config(config)
+    experiment.check_training_memory()
+    experiment.check_evaluation_memory(experiment.eval_sizes, config.num_seeds)
+    trainer = experiment.make_trainer()
     workdir = Path(workdir)
     checkpoints = Checkpoints(workdir)
-    try:
-        with preemption.noted() as received, contextlib.ExitStack() as held:
-            distributed.by_first(_open, held, workdir, config)
-            updates = Updates(
-                trained,
-                task,
-                optimizer,
-                config.batch_size,
-                configs.seeds(config),
-                config.ema_decay,
-                curriculum,
+    with (
+        _errors_with_checkpoint(workdir, checkpoints),
+        preemption.capture_signals() as signals,
+        contextlib.ExitStack() as stack,
+    ):
+        distributed.run_on_process_0(_open_run_dir, stack, workdir, config)
+        step, state, warnings, history = _restore_or_init(workdir, checkpoints, trainer)
+        ensemble = restore_ensemble(experiment, history)
+        logger: MetricsLogger | NullLogger = NullLogger()
+        if distributed.is_process_0():
+            start_time -= history[-1]["seconds"] if history else 0.0
+            logger = MetricsLogger(
+                workdir, step, config.num_train_steps, config.batch_size, start_time
             )
-            step, state, remarks, history = _restore(workdir, checkpoints, updates)
-            members = Members(config, task, history)
-            shown = Progress(workdir, config.num_steps, step) if distributed.is_first() else Silent()
-            with shown as progress:
-                journal = Journal(
-                    config,
-                    task,
-                    workdir,
-                    progress,
-                    members,
-                    models.num_params(state.params) // len(members),
-                    str(updates.devices),
-                    started,
-                    before=history[-1]["seconds"] if history else 0.0,
-                )
-                for remark in remarks:
-                    journal.say(remark)
-                journal.begin(step)
-                loop = _Loop(config, updates, checkpoints, members, journal, received)
-                return loop.go(step, state)
+        stack.enter_context(logger)
+        num_params = models.num_params(state.params) // len(ensemble)
+        for line in (*warnings, _start_message(config, workdir, trainer, num_params, step)):
+            logger.log(line)
+        compile_seconds = 0.0
+
+        while True:
+            if _evaluation_is_due(config, ensemble, step):
+                errors = _evaluate(experiment, config, state, step, signals)
+                if errors is not None:  # not interrupted
+                    ensemble.update(step, errors)
+                    solved = [tracker.solved for tracker in ensemble.trackers]
+                    logger.log_evaluation(step, experiment.task, errors, solved)
+                    stalled = ensemble.stalled(step)
+                    if stalled and step < config.num_train_steps:
+                        ensemble.mark_restarted(step, stalled)
+                        logger.log_restarted(step, stalled)
+                        state = trainer.restart(state, [s in stalled for s in ensemble.seeds])
+
+            stop_reason = distributed.sync_signal(signals) or ensemble.stop_reason
+            if stop_reason is None and step >= config.num_train_steps:
+                stop_reason = "num_train_steps"
+            if stop_reason or (step and step % config.checkpoint_every_steps == 0):
+                # Metrics first: after a power cut, no checkpoint is newer than its metrics.
+                logger.flush()
+                _save(checkpoints, trainer, state, step)
+            if stop_reason:
+                break
+
+            num_steps = _steps_until_log(config, step)
+            compile_start = time.monotonic()
+            trainer.compile(state, num_steps)
+            compile_seconds += time.monotonic() - compile_start
+            state, metrics = trainer.run(state, num_steps, ensemble.active)
+            step += num_steps
+            metrics, skipped = _to_host((metrics, state.optimizer_state.total_notfinite))
+            logger.log_training(step, metrics, skipped.tolist(), _unused_metrics(config))
+            failed = ensemble.mark_failed(metrics.consecutive_nonfinite)
+            _log_failed(logger, checkpoints, config, ensemble, failed, step, num_steps)
+            if on_log is not None:
+                on_log(step)
+
+        steps, skipped = _to_host((state.step, state.optimizer_state.total_notfinite))
+        members = ensemble.summaries(steps.tolist(), skipped.tolist())
+        summary = {
+            "task": config.task.name,
+            "model": config.model.name,
+            "num_params": num_params,
+            "stop_reason": stop_reason,
+            **(members[0] if len(members) == 1 else {"members": members}),
+            "seconds": round(logger.seconds, 3),
+            "compile_seconds": round(compile_seconds, 3),
+            "devices": str(trainer.mesh),
+            "versions": {
+                name: importlib.metadata.version(name)
+                for name in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
+            },
+        }
+        if distributed.is_process_0():
+            summary = run_dir.write_summary(workdir, summary)
+        logger.log(_end_message(config, ensemble, summary, step, checkpoints.path(step)))
+        return summary
+
+
+@contextlib.contextmanager
+def _errors_with_checkpoint(workdir: Path, checkpoints: Checkpoints) -> Iterator[None]:
+    """Turns errors of the disk, the memory and other processes into one line each."""
+    try:
+        yield
     except OSError as error:
         raise TrainingError(
-            f"{workdir}: expected a folder that can be written to, got: {error}; "
-            f"{checkpoints.last()}; once it can be, the same command goes on"
+            f"{workdir}: cannot write to the run directory: {error}; "
+            f"{checkpoints.latest_checkpoint_message()}; the same command resumes from it"
         ) from error
     except (jax.errors.JaxRuntimeError, ValueError) as error:
-        if distributed.is_loss(error):
-            raise TrainingError(f"{distributed.GONE} ({str(error).splitlines()[0]})") from error
-        if "RESOURCE_EXHAUSTED" not in str(error):
+        first_line = str(error).splitlines()[0] if str(error) else repr(error)
+        if distributed.is_lost_process_error(error):
+            raise TrainingError(f"{distributed.LOST_PROCESS_MESSAGE} ({first_line})") from error
+        if "RESOURCE_EXHAUSTED" not in first_line:
             raise
         raise TrainingError(
-            f"{workdir}: expected an update that fits into memory, got: "
-            f"{str(error).splitlines()[0]}; {checkpoints.last()}. Try a smaller batch_size or "
-            "model, or a model.segment of about the root of the steps."
+            f"{workdir}: a training step does not fit into memory: {first_line}; "
+            f"{checkpoints.latest_checkpoint_message()}. Try a smaller batch_size or model, or a "
+            "model.remat_chunk_size of about the square root of the number of time steps."
         ) from error
 
 
-def _open(held: contextlib.ExitStack, workdir: Path, config: ConfigDict) -> None:
-    """Locks the run folder until `held` is closed, and opens it."""
-    held.enter_context(run_dir.locked(workdir))
-    run_dir.open_run(workdir, config)
+def _open_run_dir(stack: contextlib.ExitStack, workdir: Path, config: ConfigDict) -> None:
+    stack.enter_context(run_dir.lock(workdir))
+    run_dir.create_or_validate(workdir, config)
 
 
-def _restore(
-    workdir: Path, checkpoints: Checkpoints, updates: Updates
+def _restore_or_init(
+    workdir: Path, checkpoints: Checkpoints, trainer: Trainer
 ) -> tuple[int, TrainState, list[str], list[dict[str, Any]]]:
-    """Updates that are behind a run, the state after them, what to say of it, and its metrics."""
-    state = updates.init()
+    """Returns the step and state to start from, warnings, and the metrics up to that step."""
+    state = trainer.init()
 
-    def read() -> tuple[Restored | None, list[dict[str, Any]]]:
-        found = checkpoints.restore_newest(*updates.to_checkpoint(state))
-        step = found.step if found else 0
+    def restore() -> tuple[Any, list[dict[str, Any]]]:
+        checkpoint = checkpoints.restore_latest(*trainer.to_checkpoint(state))
+        step = checkpoint.step if checkpoint else 0
         checkpoints.remove_after(step)
-        return found, run_dir.keep_metrics_until(workdir, step)
+        return checkpoint, run_dir.truncate_metrics(workdir, step)
 
-    found, history = distributed.by_first(read)
-    if found is None:
+    checkpoint, history = distributed.run_on_process_0(restore)
+    if checkpoint is None:
         return 0, state, [], history
-    state = updates.from_checkpoint(found.params, found.optimizer_state)
-    return found.step, updates.devices.put_members(state), found.remarks, history
+    state = trainer.from_checkpoint(checkpoint.params, checkpoint.train_state)
+    return checkpoint.step, state, checkpoint.warnings, history
 
 
-class _Loop:
-    """The host's side of training: one call of `train`."""
+def _save(checkpoints: Checkpoints, trainer: Trainer, state: TrainState, step: int) -> None:
+    """Stores a checkpoint, unless no member has finite parameters."""
+    leaves = _to_host(jax.tree.leaves((state.params, state.ema_params)))
+    finite = [np.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim))) for leaf in leaves]
+    if not np.all(finite, axis=0).any():
+        raise _not_finite_error(checkpoints, f"step {step}: the parameters are not finite")
+    items = distributed.fetch_to_host(trainer.to_checkpoint(state))
+    distributed.run_on_process_0(checkpoints.save, step, *items)
 
-    def __init__(
-        self,
-        config: ConfigDict,
-        updates: Updates,
-        checkpoints: Checkpoints,
-        members: Members,
-        journal: Journal,
-        received: list[str],
-    ) -> None:
-        self.config, self.updates, self.checkpoints = config, updates, checkpoints
-        self.members, self.journal, self.received = members, journal, received
-        self.model = experiment.make_model(config)
-        self.compile_seconds = 0.0
 
-    def go(self, step: int, state: TrainState) -> dict[str, Any]:
-        """Trains from `step` to the end, and returns the summary."""
-        while True:
-            if self.evaluation_is_due(step):
-                state = self.evaluate(state, step)
-            stopped = self.reason_to_stop(step)
-            if stopped or (step and step % self.config.checkpoint_every == 0):
-                self.save(state, step)
-            if stopped:
-                return self.journal.end(
-                    stopped,
-                    step,
-                    distributed.whole(state.step).tolist(),
-                    _skipped(state),
-                    self.compile_seconds,
-                    self.checkpoints.path(step),
-                )
-            state, measured = self.advance(state, step)
-            step += len(measured.loss)
-            self.report(state, measured, step)
+def _evaluation_is_due(config: ConfigDict, ensemble: Ensemble, step: int) -> bool:
+    is_due = step % config.eval_every_steps == 0 or step == config.num_train_steps
+    return step > 0 and is_due and ensemble.evaluated_at_step != step
 
-    def save(self, state: TrainState, step: int) -> None:
-        """Stores a checkpoint."""
-        finite = [
-            np.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim)))
-            for leaf in _read(jax.tree.leaves((state.params, state.average)))
-        ]
-        if not np.all(finite, axis=0).any():
-            raise self.error(f"update {step}: expected finite parameters, got others")
-        # Before the checkpoint: a power cut must not leave one that is ahead of them.
-        self.journal.flush()
-        items = distributed.whole(self.updates.to_checkpoint(state))
-        distributed.by_first(self.checkpoints.save, step, *items)
 
-    def error(self, message: str) -> TrainingError:
-        """What stops a run whose numbers are no longer finite."""
-        return TrainingError(
-            f"{message}; {self.checkpoints.last()}. Try a smaller learning_rate or clip_norm, or "
-            "another seed."
+def _evaluate(
+    experiment: Experiment,
+    config: ConfigDict,
+    state: TrainState,
+    step: int,
+    signals: Sequence[str],
+) -> dict[Size, list[float]] | None:
+    """Returns the task's metric of every member by size; None if a signal interrupts.
+
+    The sequences differ in every evaluation, so that a model that fails on one sequence in a
+    thousand does not pass every time.
+    """
+    params, errors = distributed.fetch_to_host(state.ema_params), {}
+    for size in experiment.eval_sizes:
+        if distributed.sync_signal(signals):
+            return None
+        results = scoring.evaluate_members(
+            experiment.model,
+            params,
+            experiment.task,
+            [size],
+            config.num_eval_sequences,
+            seed=step,
         )
-
-    def evaluation_is_due(self, step: int) -> bool:
-        """Whether there is to be an evaluation now that there was not yet."""
-        # Not before the first update: what compiling takes would come before any sign of training.
-        due = step % self.config.eval_every == 0 or step == self.config.num_steps
-        return step > 0 and due and self.members.evaluated_at != step
-
-    def reason_to_stop(self, step: int) -> str | None:
-        """A word for the summary, or None to go on."""
-        if signal := distributed.agreed(self.received):  # first: it may have cut an evaluation short
-            return signal
-        if self.members.stopped:
-            return self.members.stopped
-        return "num_steps" if step >= self.config.num_steps else None
-
-    def advance(self, state: TrainState, step: int) -> tuple[TrainState, Measured]:
-        """The updates up to the next line of the log."""
-        every = self.config.log_every
-        length = min(every - step % every, self.config.num_steps - step)
-        began = time.monotonic()
-        self.updates.compile(state, length)
-        self.compile_seconds += time.monotonic() - began
-        state, measured = self.updates.run(state, length, self.members.going_on)
-        return state, _read(measured)
-
-    def report(self, state: TrainState, measured: Measured, step: int) -> None:
-        """One line of metrics; stops the run if nothing is finite any more."""
-        self.journal.updates(step, measured, _skipped(state))
-        lost = self.members.lose(np.asarray(measured.skipped_in_a_row))
-        for seed, index in lost:
-            message = (
-                f"update {step - len(measured.loss) + index + 1}: the loss or its gradient was not "
-                f"finite for {self.config.max_skipped} updates in a row, and they were skipped"
-            )
-            if self.members.failed:
-                raise self.error(message)
-            self.journal.say(f"seed {seed}, {message}; it stays as it is, the others go on")
-        if lost:
-            self.journal.lost(step, [seed for seed, _ in lost])
-
-    def evaluate(self, state: TrainState, step: int) -> TrainState:
-        """Scores all sizes, and begins members anew that are stuck.
-
-        Or it does not, if the run is interrupted: resumed, it makes up for it.
-        """
-        params, by_size = distributed.whole(state.average), []
-        for size in configs.eval_sizes(self.config):
-            if distributed.agreed(self.received):
-                return state
-            results = scoring.evaluate_members(
-                self.model,
-                params,
-                self.updates.task,
-                [size],
-                self.config.eval_sequences,
-                # Other sequences each time: a machine that fails on one in a thousand, an empty
-                # first vector say, would pass again and again on sequences that have none.
-                seed=step,
-            )
-            by_size.append([of_member for (of_member,) in results])
-        # Every process has scored all on its own devices; they have to decide alike.
-        by_size = distributed.of_first(by_size)
-        self.journal.evaluation(step, by_size)
-        stuck = self.members.stuck(step)
-        if not stuck or step >= self.config.num_steps:
-            return state
-        self.members.restart(step, stuck)
-        self.journal.restarted(step, stuck)
-        return self.updates.restart(state, [seed in stuck for seed in self.members.seeds])
+        errors[size] = [getattr(result, experiment.task.metric) for (result,) in results]
+    # Every process evaluates on its own devices, but all must take the same decisions.
+    return distributed.broadcast_from_process_0(errors)
 
 
-def _skipped(state: TrainState) -> list[int]:
-    """Updates that each member has skipped."""
-    return distributed.whole(state.optimizer_state.total_notfinite).tolist()
+def _steps_until_log(config: ConfigDict, step: int) -> int:
+    every = config.log_every_steps
+    return min(every - step % every, config.num_train_steps - step)
 
 
-def _read(tree: Any) -> Any:
-    """As NumPy arrays."""
-    return jax.device_get(distributed.whole(tree))
+def _to_host(tree: Any) -> Any:
+    return jax.device_get(distributed.fetch_to_host(tree))
+
+
+def _unused_metrics(config: ConfigDict) -> tuple[str, ...]:
+    return () if config.curriculum == "growing" else ("curriculum_progress",)
+
+
+def _not_finite_error(checkpoints: Checkpoints, message: str) -> TrainingError:
+    return TrainingError(
+        f"{message}; {checkpoints.latest_checkpoint_message()}. Try a smaller learning_rate or "
+        "max_grad_norm, or another seed."
+    )
+
+
+def _log_failed(
+    logger: MetricsLogger | NullLogger,
+    checkpoints: Checkpoints,
+    config: ConfigDict,
+    ensemble: Ensemble,
+    failed: dict[int, int],
+    step: int,
+    num_steps: int,
+) -> None:
+    """Writes which members failed; raises TrainingError if none is left."""
+    for seed, index in failed.items():
+        message = (
+            f"step {step - num_steps + index + 1}: the loss or its gradient was not finite for "
+            f"{config.max_consecutive_nonfinite} training steps in a row, which were skipped"
+        )
+        if ensemble.all_failed:
+            raise _not_finite_error(checkpoints, message)
+        logger.log(f"seed {seed} failed, {message}; the other seeds continue")
+    if failed:
+        logger.log_failed(step, list(failed))
+
+
+def _start_message(
+    config: ConfigDict, workdir: Path, trainer: Trainer, num_params: int, step: int
+) -> str:
+    slots = " and ".join(map(str, sorted(config.model.get("train_num_slots", ()))))
+    return (
+        f"{config.task.name}, {config.model.name}: {num_params:,} parameters, "
+        + (f"{config.num_seeds} seeds, " if config.num_seeds > 1 else "")
+        + (f"alternating between {slots} slots, " if slots else "")
+        + f"{trainer.mesh}, {workdir}"
+        + (f", resumed at step {step}" if step else "")
+    )
+
+
+def _end_message(
+    config: ConfigDict, ensemble: Ensemble, summary: dict[str, Any], step: int, checkpoint: Path
+) -> str:
+    stop_reason = summary["stop_reason"]
+    message = {
+        "solved": f"solved in {config.solved_patience} consecutive evaluations",
+        "num_train_steps": "completed all training steps",
+        "not finite": "some seeds failed, the others are solved",
+    }.get(stop_reason, f"interrupted by {stop_reason}; the same command resumes")
+    if len(ensemble) > 1:
+        message = f"solved {ensemble.success_rate()}; {message}"
+    elif stop_reason == "num_train_steps" and not summary["solved"]:
+        message += ", not solved"
+    return f"{message}: step {step}, {summary['seconds']:.1f} s, checkpoint {checkpoint}"

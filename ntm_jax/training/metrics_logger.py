@@ -1,204 +1,202 @@
-"""What a run tells of itself: lines of metrics, a summary at its end, and both in words."""
+"""The logger of a run: console, train.log, metrics.jsonl and TensorBoard.
 
-import importlib.metadata
+It only writes: it decides nothing and changes nothing.
+"""
+
+import contextlib
+import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
+from rich import progress
+from rich.console import Console
+from rich.text import Text
+from tensorboardX import summary
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import RecordWriter
 
+from ntm_jax.tasks.base import Size, Task, format_size
 from ntm_jax.training import run_dir
-from ntm_jax.evaluation.scoring import Result
-from ntm_jax.training.ensemble import Members, packed, unpacked
-from ntm_jax.training.progress import Progress, Silent
-from ntm_jax.tasks.base import Task, label
-from ntm_jax.training.train_step import Measured
+from ntm_jax.training.ensemble import member_values, summarize_members
+from ntm_jax.training.train_step import TrainMetrics
 
-__all__ = ["Journal"]
+__all__ = ["MetricsLogger", "NullLogger"]
 
 
-class Journal:
-    """Writes to the run folder, and shows the same; of several processes the first one alone.
+class _StepRate(progress.ProgressColumn):
+    def render(self, task: progress.Task) -> Text:
+        return Text(f"{task.speed:.0f} steps/s" if task.speed else "compiling")
+
+
+class MetricsLogger:
+    """Writes to the run directory and to the console; a terminal also shows a progress bar.
 
     Args:
-      config: of the run.
-      task: of the run.
-      workdir: the run folder.
-      progress: where it is shown.
-      members: of the ensemble.
-      num_params: of each.
-      devices: in words.
-      started: when this process began, by `time.monotonic`.
-      before: seconds that the run had taken by then.
+      workdir: the run directory.
+      step: training steps completed before this process.
+      num_train_steps: training steps of the whole run.
+      batch_size: sequences per training step.
+      start_time: value of `time.monotonic` at which the wall time of the run is zero.
 
     Raises:
-      OSError: in all methods, if the folder cannot be written to.
+      OSError: here and in all methods, if the directory cannot be written to.
     """
 
     def __init__(
-        self,
-        config: ConfigDict,
-        task: Task,
-        workdir: Path,
-        progress: Progress | Silent,
-        members: Members,
-        num_params: int,
-        devices: str,
-        started: float,
-        before: float,
+        self, workdir: Path, step: int, num_train_steps: int, batch_size: int, start_time: float
     ) -> None:
-        self._config, self._task = config, task
-        self._workdir, self._progress = workdir, progress
-        self._members, self._num_params, self._devices = members, num_params, devices
-        self._started = started - before
-
-    def begin(self, step: int) -> None:
-        """Says what is trained, after `step` updates."""
-        config, members = self._config, self._members
-        slots = " and ".join(map(str, sorted(config.model.get("train_slots", ()))))
-        self._progress.say(
-            f"{config.task.name}, {config.model.name}: {self._num_params:,} parameters, "
-            + (f"{len(members)} seeds, " if len(members) > 1 else "")
-            + (f"memories of {slots} slots by turns, " if slots else "")
-            + f"{self._devices}, {self._workdir}"
-            + (f", resumed after {step} updates" if step else "")
+        self._workdir, self._batch_size, self._start_time = workdir, batch_size, start_time
+        self._console = Console(highlight=False)
+        self._progress = progress.Progress(
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            _StepRate(),
+            progress.TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
         )
+        self._bar = self._progress.add_task("training", total=num_train_steps, completed=step)
+        with contextlib.ExitStack() as stack:
+            self._log = stack.enter_context((workdir / "train.log").open("a"))
+            # SummaryWriter writes in a thread, which hangs the process when the disk is full.
+            name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
+            writer = RecordWriter(str(workdir / name))
+            self._events = stack.enter_context(contextlib.closing(writer))
+            self._write_event(file_version="brain.Event:2")
+            # TensorBoard drops what a crashed run wrote after its last checkpoint.
+            self._write_event(step=step + 1, session_log=SessionLog(status=SessionLog.START))
+            self._open_files = stack.pop_all()
 
-    def updates(self, step: int, measured: Measured, skipped: Sequence[int]) -> None:
-        """A line for the last updates.
+    def __enter__(self) -> "MetricsLogger":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+        self._open_files.close()
+
+    def log(self, line: str) -> None:
+        """Writes a line to train.log and to the console."""
+        self._log.write(line + "\n")
+        self._log.flush()
+        self._console.print(line, markup=False, soft_wrap=True)
+
+    def log_training(
+        self, step: int, metrics: TrainMetrics, skipped: Sequence[int], omit: Sequence[str] = ()
+    ) -> None:
+        """Writes the means of the metrics of the last training steps.
 
         Args:
-          step: updates behind the run.
-          measured: in those of this line.
-          skipped: updates that each member has skipped in all.
+          step: completed training steps.
+          metrics: NumPy arrays [U, E] of the last U steps; skipped steps do not count.
+          skipped: training steps that each member has skipped so far.
+          omit: fields of `TrainMetrics` that are not written.
         """
-        fine = measured.skipped_in_a_row == 0
-        untold = {"skipped_in_a_row"}
-        if self._config.curriculum != "growing":
-            untold.add("grown")
+        finite = metrics.consecutive_nonfinite == 0
         means = {
-            name: packed(
+            name: summarize_members(
                 [
                     float(np.mean(values[kept, member])) if kept.any() else None
-                    for member, kept in enumerate(fine.T)
+                    for member, kept in enumerate(finite.T)
                 ]
             )
-            for name, values in measured._asdict().items()
-            if name not in untold
+            for name, values in metrics._asdict().items()
+            if name not in ("consecutive_nonfinite", *omit)
         }
-        self._record("training", step, {**means, "skipped": packed(skipped)})
-        self._progress.advance(step)
+        self._write("training", step, {**means, "skipped_steps": summarize_members(skipped)})
+        self._progress.update(self._bar, completed=step)
 
-    def evaluation(self, step: int, by_size: Sequence[Sequence[Result]]) -> None:
-        """A line for an evaluation, which is noted with the members.
+    def log_evaluation(
+        self,
+        step: int,
+        task: Task,
+        errors: Mapping[Size, Sequence[float]],
+        solved: Sequence[bool],
+    ) -> None:
+        """Writes an evaluation.
 
         Args:
-          step: updates behind the run.
-          by_size: for each size, the results of all members.
+          step: completed training steps.
+          task: the task, with the names of its metric and size axes.
+          errors: the metric of every member, by size.
+          solved: for each member, whether the evaluation is solved.
         """
-        judged_by = self._task.judged_by
-        errors = {
-            label(of_size[0].size): packed([getattr(result, judged_by) for result in of_size])
-            for of_size in by_size
-        }
-        self._members.note(step, errors)
-        solved = [record.solved for record in self._members.records]
-        told: list[bool] | bool = solved
+        by_size = {format_size(size): summarize_members(v) for size, v in errors.items()}
+        single = len(solved) == 1
+        values = {task.metric: by_size, "solved": solved[0] if single else list(solved)}
+        self._write("evaluation", step, values)
+        medians = "  ".join(
+            f"{size}: {np.median(member_values(value)):.3g}" for size, value in by_size.items()
+        )
         verdict = f"  (medians)  {sum(solved)} of {len(solved)} solved"
-        if len(solved) == 1:
-            (told,) = solved
-            verdict = "  solved" if told else ""
-        self._record("evaluation", step, {judged_by: errors, "solved": told})
-        shown = "  ".join(
-            f"{size}: {np.median(unpacked(value)):.3g}" for size, value in errors.items()
-        )
-        self._progress.say(
-            f"update {step:>6}  {self._seconds():6.1f} s  "
-            f"{judged_by.removesuffix('_per_sequence').replace('_', ' ')} "
-            f"by {' x '.join(self._task.axes)}  {shown}{verdict}"
+        if single:
+            verdict = "  solved" if solved[0] else ""
+        self.log(
+            f"step {step:>6}  {self.seconds:6.1f} s  "
+            f"{task.metric.removesuffix('_per_sequence').replace('_', ' ')} "
+            f"by {' x '.join(task.size_axes)}  {medians}{verdict}"
         )
 
-    def lost(self, step: int, seeds: Sequence[int]) -> None:
-        """A line for members that are given up, so that a resumed run gives up the same."""
-        self._record("lost", step, {"seeds": list(seeds)})
+    def log_failed(self, step: int, seeds: Sequence[int]) -> None:
+        """Writes which members failed, so that a resumed run does not train them either."""
+        self._write("failed", step, {"seeds": list(seeds)})
 
-    def restarted(self, step: int, seeds: Sequence[int]) -> None:
-        """A line for members that begin anew."""
-        self._record("restarted", step, {"seeds": list(seeds)})
-        self.say(
-            f"update {step:>6}  nothing learned in {self._config.restart_after} updates, begun "
-            f"anew: seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-        )
-
-    def say(self, line: str) -> None:
-        """Any other line."""
-        self._progress.say(line)
+    def log_restarted(self, step: int, seeds: Sequence[int]) -> None:
+        """Writes which members were re-initialized."""
+        self._write("restarted", step, {"seeds": list(seeds)})
+        self.log(f"step {step:>6}  restarted seeds still at chance: {', '.join(map(str, seeds))}")
 
     def flush(self) -> None:
-        """Waits until all lines are on the disk."""
+        """Waits until all metrics are on the disk."""
         run_dir.flush(self._workdir / "metrics.jsonl")
-        self._progress.flush()
+        self._events.flush()
 
-    def end(
-        self,
-        stopped: str,
-        step: int,
-        steps: Sequence[int],
-        skipped: Sequence[int],
-        compile_seconds: float,
-        checkpoint: Path,
-    ) -> dict[str, Any]:
-        """Writes the summary and says how it ended.
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run in seconds, over all processes that continued it."""
+        return time.monotonic() - self._start_time
 
-        Args:
-          stopped: a word for the reason.
-          step: updates behind the run.
-          steps: updates behind each member.
-          skipped: updates that each has skipped.
-          compile_seconds: of this process.
-          checkpoint: the last one.
+    def _write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        line = {"kind": kind, "step": step, "sequences": step * self._batch_size, **values}
+        run_dir.append_metrics(self._workdir, {**line, "seconds": round(self.seconds, 3)})
+        self._write_scalars(step, kind, values)
 
-        Returns:
-          The summary.
-        """
-        members = self._members.summaries(steps, skipped)
-        summary = {
-            "task": self._config.task.name,
-            "model": self._config.model.name,
-            "num_params": self._num_params,
-            "stopped": stopped,
-            **(members[0] if len(members) == 1 else {"members": members}),
-            "seconds": round(self._seconds(), 3),
-            "compile_seconds": round(compile_seconds, 3),
-            "devices": self._devices,
-            "versions": {
-                name: importlib.metadata.version(name)
-                for name in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
-            },
-        }
-        summary = run_dir.write_summary(self._workdir, summary)
-        saying = {
-            "solved": f"solved at {self._config.solved_in_a_row} evaluations in a row",
-            "num_steps": "all updates done",
-            "not finite": "some lost for want of finite values, the others solved",
-        }.get(stopped, f"interrupted by {stopped}; the same command resumes")
-        if len(members) > 1:
-            saying = f"solved {self._members.counted()}; {saying}"
-        elif stopped == "num_steps" and not members[0]["solved"]:
-            saying += ", not solved"
-        self._progress.say(
-            f"{saying}: {step} updates, {summary['seconds']:.1f} s, checkpoint {checkpoint}"
-        )
-        return summary
+    def _write_scalars(self, step: int, group: str, values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            if isinstance(value, list):
+                value = {str(index): inner for index, inner in enumerate(value)}
+            if isinstance(value, dict):
+                self._write_scalars(step, f"{group}/{name}", value)
+            elif value is not None:
+                scalar = summary.scalar(f"{group}/{name}", float(value))
+                self._write_event(step=step, summary=scalar)
 
-    def _record(self, kind: str, step: int, values: dict[str, Any]) -> None:
-        """One line of metrics.jsonl, and the same to TensorBoard."""
-        line = {"kind": kind, "step": step, "sequences": step * self._config.batch_size, **values}
-        run_dir.append_metrics(self._workdir, {**line, "seconds": round(self._seconds(), 3)})
-        self._progress.scalars(step, kind, values)
+    def _write_event(self, **fields: Any) -> None:
+        self._events.write(Event(wall_time=time.time(), **fields).SerializeToString())
 
-    def _seconds(self) -> float:
-        """Wall time of the run, over all its pieces."""
-        return time.monotonic() - self._started
+
+class NullLogger:
+    """A `MetricsLogger` that writes nothing, for all processes but process 0."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> "NullLogger":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def _ignore(self, *args: Any, **kwargs: Any) -> None:
+        """Writes nothing."""
+
+    log = log_training = log_evaluation = log_failed = log_restarted = flush = _ignore

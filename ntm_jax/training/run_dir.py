@@ -1,12 +1,12 @@
-"""The run folder: what a run writes, read back without guessing.
+"""The run directory, `workdir`.
 
-config.json       the config, whole
-lock              held by the process that trains here
-metrics.jsonl     a line every log_every updates, and a line for each evaluation
+config.json       the config
+lock              locked by the process that trains in this directory
+metrics.jsonl     a line every `log_every_steps` training steps, and one per evaluation
 events.out.*      the same for TensorBoard
-train.log         what the terminal showed
+train.log         console output
 checkpoints/      parameters, optimizer state and step
-summary.json      how it ended
+summary.json      results at the end of training
 """
 
 import contextlib
@@ -17,155 +17,165 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
-
-from ntm_jax.runtime import distributed
-from ntm_jax.training.config import ConfigError, flat, from_dict, validate
+from ntm_jax.training import legacy
+from ntm_jax.training.config import ConfigError, flatten, from_dict, validate
 
 __all__ = [
     "RunError",
     "append_metrics",
+    "create_or_validate",
     "flush",
-    "keep_metrics_until",
+    "latest_run",
     "load_config",
-    "locked",
-    "newest_run",
-    "open_run",
+    "lock",
     "read_metrics",
+    "truncate_metrics",
     "write_json",
     "write_summary",
 ]
 
-# What a summary says of the means by which a run came where it did.
-_MEANS = ("seconds", "compile_seconds", "devices", "versions")
+# Entries of a summary that differ between runs with the same results.
+_RUNTIME_FIELDS = ("seconds", "compile_seconds", "devices", "versions")
 
 
 class RunError(RuntimeError):
-    """A run folder that is missing, or belongs to something else."""
+    """A run directory that is missing, locked, or holds another run."""
 
 
 @contextlib.contextmanager
-def locked(workdir: Path) -> Iterator[None]:
-    """Makes the folder, and keeps other processes from training in it until it is left.
-
-    The lock ends with the process, however that ends.
+def lock(workdir: Path) -> Iterator[None]:
+    """Creates and locks the directory; the lock ends with the context or the process.
 
     Raises:
-      RunError: another process trains there.
-      OSError: the folder cannot be written to.
+      RunError: another process trains in the directory.
+      OSError: the directory cannot be written to.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    with (workdir / "lock").open("a") as file:
+    with (workdir / "lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            file.seek(0)
+            owner = file.read().strip()
             raise RunError(
-                f"{workdir}: expected a folder in which nothing trains, got one in which another "
-                "process does; wait for its end, or give another --workdir"
+                f"{workdir} is locked by another training process"
+                + (f" (pid {owner})" if owner else "")
+                + "; wait for it to end, or choose another --workdir"
             ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
         yield
 
 
-def open_run(workdir: Path, config: ConfigDict) -> None:
-    """Makes the folder and stores the config, or checks that it is the one stored there.
+def create_or_validate(workdir: Path, config: Any) -> None:
+    """Writes config.json, or checks that the stored config equals the given one.
 
     Raises:
-      RunError: the folder holds a run of another config; the message shows the difference.
-      OSError: the folder cannot be written to.
+      RunError: the directory holds a run with another config; the message lists the differences.
+      OSError: the directory cannot be written to.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / "config.json"
     if not path.exists():
         write_json(path, config.to_dict())
         return
-    stored, given = flat(load_config(workdir)), flat(config)
+    stored, given = flatten(load_config(workdir)), flatten(config)
     missing = object()
     different = [
-        name
-        for name in sorted(stored.keys() | given.keys())
-        if stored.get(name, missing) != given.get(name, missing)
+        key
+        for key in sorted(stored.keys() | given.keys())
+        if stored.get(key, missing) != given.get(key, missing)
     ]
     if different:
         lines = [
-            f"  {name}: {stored.get(name, 'nothing')!r} there, {given.get(name, 'nothing')!r} now"
-            for name in different
+            f"  {key}: {stored.get(key, 'nothing')!r} stored, {given.get(key, 'nothing')!r} given"
+            for key in different
         ]
         raise RunError(
-            f"{workdir} holds a run of another config:\n"
+            f"{workdir} holds a run with another config:\n"
             + "\n".join(lines)
-            + "\nGive another --workdir, or remove that folder, or train with its config."
+            + "\nChoose another --workdir, remove that directory, or train with its config."
         )
 
 
-def load_config(workdir: Path) -> ConfigDict:
-    """The config that a run was made with.
+def load_config(workdir: Path) -> dict[str, Any]:
+    """Returns the config of a run, under current names.
 
     Raises:
-      RunError: no run folder, or its config.json is not one that can be run.
+      RunError: not a run directory, or its config.json is not valid.
     """
     path = Path(workdir) / "config.json"
     try:
         values = json.loads(path.read_text())
     except FileNotFoundError:
-        raise RunError(f"{workdir}: expected a run folder with a config.json, got none") from None
+        raise RunError(
+            f"{workdir}: expected a run directory with a config.json, got none"
+        ) from None
     except (OSError, RecursionError, ValueError) as error:
         raise RunError(
-            f"{path}: expected a config as JSON, got: {error}; put it back, or remove the folder"
+            f"{path}: expected a config in JSON, got: {error}; restore the file, or remove the "
+            "directory"
         ) from None
     if not isinstance(values, dict):
-        raise RunError(f"{path}: expected a config as JSON, got {type(values).__name__}")
+        raise RunError(f"{path}: expected a config in JSON, got a {type(values).__name__}")
     config = from_dict(values)
     try:
         validate(config)
     except ConfigError as error:
         raise RunError(
-            f"{path}: {error}; a run of another version of ntm_jax is evaluated with that version, "
-            "or trained anew in another --workdir"
+            f"{path}: {error}; a run of another version of ntm_jax needs that version, or to be "
+            "trained again in another --workdir"
         ) from None
     return config
 
 
-def newest_run(root: Path = Path("runs")) -> Path:
-    """The run folder under `root` whose metrics changed last.
+def latest_run(root: Path = Path("runs")) -> Path:
+    """Returns the run directory under `root` whose metrics changed last.
 
     Raises:
       RunError: there is none.
     """
-    runs = [path.parent for path in Path(root).glob("*/config.json")]
-    if not runs:
+    run_dirs = [path.parent for path in Path(root).glob("*/config.json")]
+    if not run_dirs:
         raise RunError(
-            f"{root}: expected a run folder, got none; train one with "
-            "`python train.py --config=configs/copy_ntm.py`, or name one with --workdir"
+            f"{root}: expected a run directory, got none; train a model with "
+            "`python train.py --config=configs/copy_ntm.py`, or name a run with --workdir"
         )
-    return max(runs, key=_changed)
+    return max(run_dirs, key=_modified_time)
 
 
-@distributed.first_only
 def append_metrics(workdir: Path, line: dict[str, Any]) -> None:
-    """Adds one line to metrics.jsonl."""
+    """Appends one line to metrics.jsonl."""
     with (workdir / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl up to the first that is none, as the last after a crash may be."""
+    """Returns the lines of metrics.jsonl under current names.
+
+    Reading stops at the first line that is not valid, as the last line after a crash may be.
+    """
     path = workdir / "metrics.jsonl"
     if not path.exists():
         return []
     lines = []
-    for line in path.read_text(errors="replace").splitlines():
+    for text in path.read_text(errors="replace").splitlines():
         try:
-            said = json.loads(line)
+            line = json.loads(text)
         except ValueError:
             break
-        if not isinstance(said, dict) or type(said.get("step")) is not int:
+        if not isinstance(line, dict) or type(line.get("step")) is not int:
             break
-        lines.append(said)
+        lines.append(legacy.convert_metrics(line))
     return lines
 
 
-def keep_metrics_until(workdir: Path, step: int) -> list[dict[str, Any]]:
-    """Removes the lines after `step`, which a resumed run writes again; returns the others.
+def truncate_metrics(workdir: Path, step: int) -> list[dict[str, Any]]:
+    """Removes the lines after `step`, which a resumed run writes again.
+
+    Returns:
+      The remaining lines.
 
     Raises:
       RunError: lines up to `step` are missing.
@@ -175,47 +185,45 @@ def keep_metrics_until(workdir: Path, step: int) -> list[dict[str, Any]]:
     last = kept[-1]["step"] if kept else 0
     if last < step:
         raise RunError(
-            f"{path}: expected lines up to update {step}, as the checkpoint is, got none after "
-            f"{last}; put the file back, or train anew in another --workdir"
+            f"{path}: expected lines up to step {step} of the checkpoint, got none after {last}; "
+            "restore the file, or train again in another --workdir"
         )
     _replace(path, "".join(json.dumps(line) + "\n" for line in kept))
     return kept
 
 
-@distributed.first_only
 def flush(path: Path) -> None:
-    """Waits until what was written to the file is on the disk."""
+    """Waits until the contents of the file are on the disk."""
     with path.open("rb") as file:
         os.fsync(file)
 
 
-@distributed.first_only
 def write_json(path: Path, value: Any) -> None:
-    """Writes a whole file, or leaves the old one."""
+    """Writes the file completely, or leaves the previous one unchanged."""
     _replace(path, json.dumps(value, indent=2) + "\n")
 
 
 def write_summary(workdir: Path, summary: dict[str, Any]) -> dict[str, Any]:
-    """Writes how a run ended, and returns it.
+    """Writes summary.json and returns it.
 
-    A run that was over already, and is started again, keeps what was said of its time and devices.
+    A finished run that is started again keeps its stored times and devices.
     """
     path = workdir / "summary.json"
     with contextlib.suppress(KeyError, OSError, TypeError, ValueError):
-        stored = json.loads(path.read_text())
-        if all(stored[name] == value for name, value in summary.items() if name not in _MEANS):
+        stored = legacy.convert_metrics(json.loads(path.read_text()))
+        if all(stored[key] == v for key, v in summary.items() if key not in _RUNTIME_FIELDS):
             return stored
     write_json(path, summary)
     return summary
 
 
 def _replace(path: Path, text: str) -> None:
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_text(text)
-    flush(beside)
-    os.replace(beside, path)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text)
+    flush(temporary)
+    os.replace(temporary, path)
 
 
-def _changed(run: Path) -> float:
+def _modified_time(run: Path) -> float:
     metrics = run / "metrics.jsonl"
     return (metrics if metrics.exists() else run / "config.json").stat().st_mtime
