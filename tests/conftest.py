@@ -1,12 +1,12 @@
-"""Settings of the whole suite. Warnings are errors by `filterwarnings` in pyproject.toml."""
+"""Settings for all tests; pyproject.toml turns warnings into errors."""
 
 import atexit
 import os
 import shutil
 import tempfile
 
-# Before JAX, and in the environment, where the processes that tests start find it too: tests
-# compile much and compute little, and many compile the same program.
+# Environment variables, set before JAX is imported, so that subprocesses inherit them. Tests spend
+# most of their time compiling, and many compile the same program.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -17,10 +17,10 @@ import hypothesis
 import jax
 import pytest
 
-# An operation that mixes dtypes silently is an error.
+# Implicit dtype promotion is an error.
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-# Compiling takes longer than any deadline; the same examples are drawn in every run.
+# Compiling exceeds any deadline. Every run draws the same examples.
 hypothesis.settings.register_profile(
     "ntm_jax", deadline=None, derandomize=True, max_examples=20, database=None
 )
@@ -29,6 +29,6 @@ hypothesis.settings.load_profile("ntm_jax")
 
 @pytest.fixture
 def optax_promotion():
-    """For tests that go through optax, whose Adam raises a float to an integer power."""
+    """Allows implicit dtype promotion, which Adam in optax needs."""
     with jax.numpy_dtype_promotion("standard"):
         yield

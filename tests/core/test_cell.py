@@ -1,24 +1,24 @@
+import doctest
+import re
 import subprocess
 import sys
 
-from support import strategies
 import flax.errors
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import reference
 from jax.test_util import check_grads
+from support import reference, strategies
 
 from ntm_jax import cell as cell_module
-from ntm_jax import heads
 from ntm_jax.cell import NTMCell, NTMState
 from ntm_jax.controllers import LSTM, FeedForward, Stack
 
 FEATURES, INPUTS, SLOTS, WIDTH = 3, 4, 5, 2
 
-# A step is some ten sums of a few terms; each equation alone is held to the same.
+# About ten sums of a few terms each; the tests of each equation have the same tolerance.
 ROUNDING = {"rtol": 1e-5, "atol": 1e-5}
 
 CONTROLLERS = {
@@ -40,22 +40,26 @@ def _cell(controller=None, **options):
     )
 
 
-def _started(cell, *batch, seed=0):
-    """Parameters, a state in mid-flight, inputs."""
-    state = strategies.busy_state(cell, batch, INPUTS, seed)
+def _init(cell, *batch, seed=0):
+    """Random parameters, a random state and inputs."""
+    state = strategies.random_state(cell, batch, INPUTS, seed)
     inputs = jnp.asarray(strategies.normal(seed + 1, *batch, INPUTS))
-    return strategies.parameters(cell, state, inputs, seed=seed + 2), state, inputs
+    return strategies.init_random_params(cell, state, inputs, seed=seed + 2), state, inputs
 
 
 def _apply(cell):
     return jax.jit(lambda params, state, inputs: cell.apply({"params": params}, state, inputs))
 
 
-def _traced(cell):
-    def run(params, state, inputs):
+def _apply_with_trace(cell):
+    def apply(params, state, inputs):
         return cell.apply({"params": params}, state, inputs, mutable=["trace"])
 
-    return jax.jit(run)
+    return jax.jit(apply)
+
+
+def _interface(cell, params, state, inputs):
+    return _apply_with_trace(cell)(params, state, inputs)[1]["trace"]["step"].interface
 
 
 def _assert_close(got, want, **tolerance):
@@ -68,7 +72,7 @@ NO_READS = {"max_shift": 3, "num_read_heads": 3, "output_from_reads": False}
 
 
 @pytest.mark.parametrize(
-    ("controller", "oracle", "options"),
+    ("controller", "reference_name", "options"),
     [
         (FeedForward(()), "feed_forward", {"max_shift": 0}),
         (FeedForward((4,)), "feed_forward", NO_READS),
@@ -78,102 +82,108 @@ NO_READS = {"max_shift": 3, "num_read_heads": 3, "output_from_reads": False}
     ],
     ids=["no layer, no shift", "no reads in output", "many heads", "lstm", "lstm, many heads"],
 )
-def test_a_step_is_the_step_of_the_oracle(controller, oracle, options):
+def test_step_matches_reference(controller, reference_name, options):
     cell = _cell(controller, **options)
-    params, state, inputs = _started(cell)
+    params, state, inputs = _init(cell)
     got, outputs = _apply(cell)(params, state, inputs)
-    want, wanted_outputs = reference.step(
+    want, want_outputs = reference.step(
         reference.float64(params),
         reference.float64(tuple(state)),
         np.asarray(inputs),
-        controller=getattr(reference, oracle),
+        controller=getattr(reference, reference_name),
         slot_width=WIDTH,
         max_shift=options["max_shift"],
         output_from_reads=options.get("output_from_reads", True),
     )
-    np.testing.assert_allclose(outputs, wanted_outputs, **ROUNDING)
-    for part, wanted in zip(got[1:], want[1:], strict=True):
-        np.testing.assert_allclose(part, np.array(wanted), **ROUNDING)
+    np.testing.assert_allclose(outputs, want_outputs, **ROUNDING)
+    for got_part, want_part in zip(got[1:], want[1:], strict=True):
+        np.testing.assert_allclose(got_part, np.array(want_part), **ROUNDING)
     _assert_close(got.controller, want[0])
 
 
-def test_the_cell_is_a_flax_recurrent_cell():
+def test_cell_is_a_flax_rnn_cell():
     assert isinstance(_cell(), nn.RNNCellBase)
     assert _cell().num_feature_axes == 1
 
 
-def test_defaults_are_the_papers_memory_of_128_slots_of_20():
+def test_docstring_example_runs():
+    [example] = doctest.DocTestFinder(recurse=False).find(NTMCell, "NTMCell")
+    assert example.examples
+    assert doctest.DocTestRunner().run(example).failed == 0
+
+
+def test_default_sizes_are_those_of_the_paper():
     cell = NTMCell(8, FeedForward())
     assert (cell.num_slots, cell.slot_width) == (128, 20)
     assert (cell.num_read_heads, cell.num_write_heads, cell.max_shift) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("controller", CONTROLLERS.values(), ids=CONTROLLERS)
-def test_any_recurrent_cell_is_a_controller(controller):
+def test_any_rnn_cell_is_a_controller(controller):
     cell = _cell(controller)
-    params, state, inputs = _started(cell, 2)
-    following, outputs = _apply(cell)(params, state, inputs)
+    params, state, inputs = _init(cell, 2)
+    new_state, outputs = _apply(cell)(params, state, inputs)
     assert outputs.shape == (2, FEATURES)
-    assert strategies.all_finite((following, outputs))
-    # The next carry is the last one's like, in structure, shapes and dtypes: scan asks for that.
-    assert jax.tree.structure(following) == jax.tree.structure(state)
-    same = jax.tree.map(lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype), following, state)
+    assert strategies.all_finite((new_state, outputs))
+    # A scan needs a carry of constant structure, shapes and dtypes.
+    assert jax.tree.structure(new_state) == jax.tree.structure(state)
+    same = jax.tree.map(lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype), new_state, state)
     assert all(jax.tree.leaves(same))
 
 
-def test_gradients_reach_every_parameter_and_every_part_of_the_state():
+def test_gradients_reach_all_parameters_and_state():
     cell = _cell(Stack((LSTM(3), FeedForward((4,))), skip=True), num_write_heads=2)
-    params, state, inputs = _started(cell)
+    params, state, inputs = _init(cell)
 
-    def squared(params, state):
-        following, outputs = cell.apply({"params": params}, state, inputs)
-        return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves((following, outputs)))
+    def loss(params, state):
+        results = cell.apply({"params": params}, state, inputs)
+        return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(results))
 
-    gradients = jax.jit(jax.grad(squared, argnums=(0, 1)))(params, state)
+    gradients = jax.jit(jax.grad(loss, argnums=(0, 1)))(params, state)
     assert strategies.all_finite(gradients)
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradients))
 
 
 @pytest.mark.parametrize("batch", [(), (2,), (2, 3)], ids=["none", "one", "several"])
-def test_any_leading_batch_axes_give_each_example_what_it_gets_alone(batch):
+def test_batch_equals_loop_over_examples(batch):
     cell = _cell(LSTM(4), num_read_heads=2)
-    params, state, inputs = _started(cell, *batch)
-    following, outputs = _apply(cell)(params, state, inputs)
+    params, state, inputs = _init(cell, *batch)
+    apply = _apply(cell)
+    new_state, outputs = apply(params, state, inputs)
     assert outputs.shape == (*batch, FEATURES)
-    assert following.memory.shape == (*batch, SLOTS, WIDTH)
-    assert following.read_weights.shape == (*batch, 2, SLOTS)
-    alone = _apply(cell)
+    assert new_state.memory.shape == (*batch, SLOTS, WIDTH)
+    assert new_state.read_weights.shape == (*batch, 2, SLOTS)
     for index in np.ndindex(*batch):
-        one = jax.tree.map(lambda leaf, index=index: leaf[index], (state, inputs))
-        got = jax.tree.map(lambda leaf, index=index: leaf[index], (following, outputs))
-        _assert_close(got, alone(params, *one))
+        example = jax.tree.map(lambda leaf, index=index: leaf[index], (state, inputs))
+        got = jax.tree.map(lambda leaf, index=index: leaf[index], (new_state, outputs))
+        _assert_close(got, apply(params, *example))
 
 
-def test_vmap_over_a_batch_is_the_batch():
+def test_vmap_equals_batch():
     cell = _cell(num_write_heads=2)
-    params, state, inputs = _started(cell, 3)
-    mapped = jax.jit(jax.vmap(_apply(cell), in_axes=(None, 0, 0)))(params, state, inputs)
-    _assert_close(mapped, _apply(cell)(params, state, inputs))
+    params, state, inputs = _init(cell, 3)
+    vmapped = jax.jit(jax.vmap(_apply(cell), in_axes=(None, 0, 0)))(params, state, inputs)
+    _assert_close(vmapped, _apply(cell)(params, state, inputs))
 
 
-def test_jit_is_eager():
+def test_jit_equals_eager():
     cell = _cell(LSTM(4))
-    params, state, inputs = _started(cell, 2)
+    params, state, inputs = _init(cell, 2)
     eager = cell.apply({"params": params}, state, inputs)
     _assert_close(_apply(cell)(params, state, inputs), eager)
 
 
 @pytest.mark.parametrize("controller", [FeedForward((3,)), LSTM(3)], ids=["ff", "lstm"])
-def test_gradients_are_those_of_finite_differences(controller):
+def test_gradients_match_finite_differences(controller):
     cell = _cell(controller)
     with jax.enable_x64(True):
-        arguments = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), _started(cell))
+        arguments = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), _init(cell))
         check_grads(_apply(cell), arguments, order=1, modes=["rev"])
 
 
-def test_weightings_stay_on_the_simplex_over_many_steps():
+def test_weightings_stay_on_simplex_for_50_steps():
     cell = _cell(LSTM(4), num_read_heads=2, max_shift=2)
-    params, state, inputs = _started(cell, 2)
+    params, state, inputs = _init(cell, 2)
     apply = _apply(cell)
     for _ in range(50):
         state, _ = apply(params, state, inputs)
@@ -182,20 +192,19 @@ def test_weightings_stay_on_the_simplex_over_many_steps():
         np.testing.assert_allclose(weights.sum(-1), 1.0, atol=1e-5)
 
 
-def test_read_heads_see_what_was_written_in_the_same_step():
-    """A machine that writes its bias to slot 0 and reads slot 0 outputs that bias at once."""
+def test_read_heads_read_the_written_memory():
+    """With erase 1 and add (7, -8) at slot 0, the read vector of the same step is (7, -8)."""
     cell = _cell(FeedForward(()), max_shift=0)
-    _, state, inputs = _started(cell)
-    params = jax.tree.map(jnp.zeros_like, strategies.parameters(cell, state, inputs))
-    sizes = 1, 1, WIDTH, 0
-    bias = heads.interface_bias(*sizes, gate=-100.0, sharpness=0.0)
-    bias[-2 * WIDTH :] = [100.0, 100.0, 7.0, -8.0]  # erase everything, add (7, -8)
+    _, state, inputs = _init(cell)
+    params = jax.tree.map(jnp.zeros_like, strategies.init_random_params(cell, state, inputs))
+    bias = cell.interface_spec.initial_bias(gate=-100.0)
+    bias[-2 * WIDTH :] = [100.0, 100.0, 7.0, -8.0]  # erase vector, add vector
     params["interface"]["bias"] = jnp.asarray(bias)
-    at_zero = jnp.asarray(np.eye(1, SLOTS, dtype=np.float32))
-    state = state._replace(read_weights=at_zero, write_weights=at_zero)
-    following, _ = _apply(cell)(params, state, inputs)
-    np.testing.assert_allclose(following.read_vectors, [[7.0, -8.0]], atol=1e-5)
-    np.testing.assert_allclose(following.memory[1:], state.memory[1:], atol=1e-5)
+    slot_0 = jnp.asarray(np.eye(1, SLOTS, dtype=np.float32))
+    state = state._replace(read_weights=slot_0, write_weights=slot_0)
+    new_state, _ = _apply(cell)(params, state, inputs)
+    np.testing.assert_allclose(new_state.read_vectors, [[7.0, -8.0]], atol=1e-5)
+    np.testing.assert_allclose(new_state.memory[1:], state.memory[1:], atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -206,113 +215,129 @@ def test_read_heads_see_what_was_written_in_the_same_step():
     ],
     ids=["default", "chosen"],
 )
-def test_initial_biases_set_what_the_heads_do_before_learning(biases):
+def test_biases_set_initial_head_parameters(biases):
     cell = _cell(num_read_heads=2, max_shift=2, **biases)
-    state = strategies.busy_state(cell, (), INPUTS)
+    state = strategies.random_state(cell, (), INPUTS)
     params = jax.jit(cell.init)(jax.random.key(0), state, jnp.ones(INPUTS))["params"]
-    recorded = _traced(cell)(params, state, jnp.ones(INPUTS))[1]
-    interface = recorded["trace"]["step"].interface
-    for emitted in (interface.read, interface.write):
-        gate = reference.sigmoid(np.float64(cell.gate_bias))
-        shift = reference.softmax([0, 0, 0, cell.shift_bias, 0])
-        np.testing.assert_allclose(emitted.gate, np.full_like(emitted.gate, gate), rtol=1e-6)
-        np.testing.assert_allclose(emitted.strength, reference.softplus(cell.strength_bias), 1e-6)
-        sharpness = 1.0 + reference.softplus(cell.sharpness_bias)
-        np.testing.assert_allclose(emitted.sharpness, sharpness, rtol=1e-6)
-        want = np.broadcast_to(shift, emitted.shift.shape)
-        np.testing.assert_allclose(emitted.shift, want, rtol=1e-6)
-        assert np.all(emitted.key != 0.0)  # what a head looks for does hang on what it sees
+    interface = _interface(cell, params, state, jnp.ones(INPUTS))
+    gate = reference.sigmoid(np.float64(cell.gate_bias))
+    strength = reference.softplus(cell.strength_bias)
+    sharpness = 1.0 + reference.softplus(cell.sharpness_bias)
+    shift = reference.softmax([0, 0, 0, cell.shift_bias, 0])
+    for parameters in (interface.read, interface.write):
+        np.testing.assert_allclose(parameters.gate, np.full_like(parameters.gate, gate), rtol=1e-6)
+        np.testing.assert_allclose(parameters.strength, strength, rtol=1e-6)
+        np.testing.assert_allclose(parameters.sharpness, sharpness, rtol=1e-6)
+        want = np.broadcast_to(shift, parameters.shift.shape)
+        np.testing.assert_allclose(parameters.shift, want, rtol=1e-6)
+        assert np.all(parameters.key != 0.0)  # the kernel of the keys is not zero
 
 
-def test_the_heads_start_by_keeping_their_place_as_the_docstring_says():
+def test_default_biases_close_gates_and_sharpen():
     cell = _cell()
     assert reference.sigmoid(np.float64(cell.gate_bias)) < 0.05
     assert 1.0 + reference.softplus(cell.sharpness_bias) > 2.0
 
 
-@pytest.mark.parametrize(("heads", "by_content"), [((1, 1), 1), ((2, 3), 2), ((3, 1), 1)])
-def test_read_heads_that_start_by_content_look_for_what_is_written_now(heads, by_content):
-    cell = _cell(num_read_heads=heads[0], num_write_heads=heads[1], content_reads=by_content)
-    _, state, inputs = _started(cell, 4)
+@pytest.mark.parametrize(
+    ("num_read_heads", "num_write_heads", "num_content"), [(1, 1, 1), (2, 3, 2), (3, 1, 1)]
+)
+def test_content_read_heads_use_the_add_vector(num_read_heads, num_write_heads, num_content):
+    cell = _cell(
+        num_read_heads=num_read_heads,
+        num_write_heads=num_write_heads,
+        num_content_read_heads=num_content,
+    )
+    _, state, inputs = _init(cell, 4)
     params = jax.jit(cell.init)(jax.random.key(0), state, inputs)["params"]
-    interface = _traced(cell)(params, state, inputs)[1]["trace"]["step"].interface
-    for head in range(heads[0]):
-        alike = np.allclose(interface.read.key[:, head], interface.add[:, 0], rtol=1e-5, atol=0.0)
-        assert alike == (head < by_content)
-    assert np.abs(interface.add[0] - interface.add[1]).max() > 0.01  # another input, another key
-    assert (interface.read.gate[:, :by_content] > 0.5).all()
+    interface = _interface(cell, params, state, inputs)
+    for head in range(num_read_heads):
+        key = interface.read.key[:, head]
+        equal = np.allclose(key, interface.add[:, 0], rtol=1e-5, atol=0.0)
+        assert equal == (head < num_content)
+    assert np.abs(interface.add[0] - interface.add[1]).max() > 0.01  # depends on the input
+    assert (interface.read.gate[:, :num_content] > 0.5).all()
     gate = reference.sigmoid(np.float64(cell.gate_bias))
-    for others in (interface.read.gate[:, by_content:], interface.write.gate):
-        np.testing.assert_allclose(others, np.full_like(others, gate), 1e-5)
-
-
-def test_no_more_read_heads_start_by_content_than_there_are():
-    with pytest.raises(ValueError, match="content_reads: expected 0 to 2, .*, got 3"):
-        _cell(num_read_heads=2, content_reads=3)
+    for gates in (interface.read.gate[:, num_content:], interface.write.gate):
+        np.testing.assert_allclose(gates, np.full_like(gates, gate), 1e-5)
 
 
 @pytest.mark.parametrize(
-    ("weights_init", "alike"),
-    [(cell_module.uniform_weights, True), (cell_module.one_hot_weights, False)],
+    ("options", "message"),
+    [
+        ({"num_slots": 0}, "num_slots: expected at least 1, got 0"),
+        ({"num_write_heads": -1}, "num_write_heads: expected at least 1, got -1"),
+        ({"max_shift": -1}, "max_shift: expected at least 0, got -1"),
+        ({"gate_bias": np.nan}, "gate_bias: expected a finite number, got nan"),
+        (
+            {"num_read_heads": 2, "num_content_read_heads": 3},
+            "num_content_read_heads: expected 0 to 2, the number of read heads, got 3",
+        ),
+    ],
 )
-def test_a_constant_memory_under_uniform_weightings_stays_one_slot(weights_init, alike):
-    """What is the same in every slot gets the same weight, and so it is for ever."""
-    cell = _cell(memory_init=nn.initializers.constant(1e-6), weights_init=weights_init)
-    params, _, inputs = _started(cell)
+def test_values_out_of_range_raise(options, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        NTMCell(FEATURES, FeedForward(), **options)
+
+
+@pytest.mark.parametrize(
+    ("head_init", "equal"),
+    [(cell_module.uniform_weighting, True), (cell_module.one_hot_weighting, False)],
+)
+def test_uniform_weightings_keep_all_slots_equal(head_init, equal):
+    """Equal slots get equal weights: with uniform weightings, a constant memory stays constant."""
+    cell = _cell(memory_init=nn.initializers.constant(1e-6), head_init=head_init)
+    params, _, inputs = _init(cell)
     state = cell.initialize_carry(jax.random.key(0), (INPUTS,))
-    step = _apply(cell)
+    apply = _apply(cell)
     for _ in range(5):
-        state, _ = step(params, state, inputs)
-    rows = np.asarray(state.memory)
-    assert np.abs(rows).max() > 0.5  # something was written
-    assert np.allclose(rows, rows[0], atol=1e-5) == alike
+        state, _ = apply(params, state, inputs)
+    memory = np.asarray(state.memory)
+    assert np.abs(memory).max() > 0.5  # something was written
+    assert np.allclose(memory, memory[0], atol=1e-5) == equal
 
 
-def test_output_activation_is_applied_to_the_logits():
-    params, state, inputs = _started(_cell(), 2)
+def test_output_activation_is_applied():
+    params, state, inputs = _init(_cell(), 2)
     _, logits = _apply(_cell())(params, state, inputs)
     _, outputs = _apply(_cell(output_activation=nn.sigmoid))(params, state, inputs)
     np.testing.assert_allclose(outputs, reference.sigmoid(logits), rtol=1e-5)
 
 
-def test_without_output_from_reads_this_steps_reads_cannot_reach_the_output():
-    cell = _cell(output_from_reads=False)
-    params, state, inputs = _started(cell)
-    assert params["output"]["kernel"].shape == (4, FEATURES)
+@pytest.mark.parametrize("output_from_reads", [False, True])
+def test_output_from_reads(output_from_reads):
+    cell = _cell(output_from_reads=output_from_reads)
+    params, state, inputs = _init(cell)
+    assert params["output"]["kernel"].shape == (4 + WIDTH * output_from_reads, FEATURES)
     apply = _apply(cell)
-    other = state._replace(memory=state.memory + 1.0)
-    np.testing.assert_array_equal(apply(params, state, inputs)[1], apply(params, other, inputs)[1])
-    seen = _cell()
-    params, *_ = _started(seen)
-    assert params["output"]["kernel"].shape == (4 + WIDTH, FEATURES)
-    apply = _apply(seen)
-    assert (apply(params, state, inputs)[1] != apply(params, other, inputs)[1]).any()
+    outputs = apply(params, state, inputs)[1]
+    changed_outputs = apply(params, state._replace(memory=state.memory + 1.0), inputs)[1]
+    assert (outputs != changed_outputs).any() == output_from_reads
 
 
-def test_the_controller_sees_the_last_read_vectors():
+def test_controller_uses_previous_read_vectors():
     cell = _cell(output_from_reads=False)
-    params, state, inputs = _started(cell)
-    other = state._replace(read_vectors=state.read_vectors + 1.0)
+    params, state, inputs = _init(cell)
+    changed = state._replace(read_vectors=state.read_vectors + 1.0)
     apply = _apply(cell)
-    assert (apply(params, state, inputs)[1] != apply(params, other, inputs)[1]).any()
+    assert (apply(params, state, inputs)[1] != apply(params, changed, inputs)[1]).any()
 
 
-def test_no_parameters_shape_depends_on_the_number_of_slots():
+def test_param_shapes_do_not_depend_on_num_slots():
     shapes = []
-    for size in (5, 1000):
-        cell = _cell(LSTM(4)).clone(num_slots=size)
-        params, *_ = _started(cell)
+    for num_slots in (5, 1000):
+        params, *_ = _init(_cell(LSTM(4)).clone(num_slots=num_slots))
         shapes.append(jax.tree.map(jnp.shape, params))
     assert shapes[0] == shapes[1]
 
 
-def test_init_hands_out_parameters_and_nothing_else_as_every_flax_cell_does():
+def test_init_returns_only_params():
     cell = _cell()
-    _, state, inputs = _started(cell)
+    _, state, inputs = _init(cell)
     assert set(jax.eval_shape(cell.init, jax.random.key(0), state, inputs)) == {"params"}
 
 
-def test_the_first_state_is_a_marked_memory_one_hot_weights_and_what_they_read():
+def test_default_initial_state():
     cell = _cell(num_read_heads=2, num_write_heads=3)
     state = cell.initialize_carry(jax.random.key(0), (INPUTS,))
     assert isinstance(state, NTMState)
@@ -325,84 +350,91 @@ def test_the_first_state_is_a_marked_memory_one_hot_weights_and_what_they_read()
 
 
 @pytest.mark.parametrize("batch", [(), (2,), (2, 3)], ids=["none", "one", "several"])
-def test_every_example_of_a_batch_starts_alike_from_the_starts_chosen(batch):
+def test_initial_state_is_equal_in_all_examples(batch):
     cell = _cell(
         LSTM(4),
         num_read_heads=2,
         memory_init=nn.initializers.normal(1.0),
-        weights_init=cell_module.uniform_weights,
+        head_init=cell_module.uniform_weighting,
     )
-    start = jax.jit(cell.initialize_carry, static_argnums=1)
-    state = start(jax.random.key(0), (*batch, INPUTS))
-    alone = start(jax.random.key(0), (INPUTS,))
-    for leaf, one in zip(jax.tree.leaves(state), jax.tree.leaves(alone), strict=True):
-        np.testing.assert_array_equal(leaf, np.broadcast_to(one, (*batch, *one.shape)))
-    np.testing.assert_array_equal(alone.read_weights, np.full((2, SLOTS), np.float32(1 / SLOTS)))
-    for head in range(2):
-        want = reference.read(np.asarray(alone.memory), np.asarray(alone.read_weights[head]))
-        np.testing.assert_allclose(alone.read_vectors[head], want, atol=1e-6)
-    other = start(jax.random.key(1), (INPUTS,))
-    assert (other.memory != alone.memory).all()
+    initialize_carry = jax.jit(cell.initialize_carry, static_argnums=1)
+    state = initialize_carry(jax.random.key(0), (*batch, INPUTS))
+    example = initialize_carry(jax.random.key(0), (INPUTS,))
+    for leaf, want in zip(jax.tree.leaves(state), jax.tree.leaves(example), strict=True):
+        np.testing.assert_array_equal(leaf, np.broadcast_to(want, (*batch, *want.shape)))
+    np.testing.assert_array_equal(example.read_weights, np.full((2, SLOTS), np.float32(1 / SLOTS)))
+    for weights, read_vector in zip(example.read_weights, example.read_vectors, strict=True):
+        want = reference.read(np.asarray(example.memory), np.asarray(weights))
+        np.testing.assert_allclose(read_vector, want, atol=1e-6)
+    other_key = initialize_carry(jax.random.key(1), (INPUTS,))
+    assert (other_key.memory != example.memory).all()
 
 
-def test_bfloat16_leaves_parameters_and_memory_float32():
-    exact = _cell(FeedForward((4,)))
+def test_bfloat16_keeps_params_and_memory_float32():
     cell = _cell(FeedForward((4,), dtype=jnp.bfloat16), dtype=jnp.bfloat16)
-    params, state, inputs = _started(cell, 2)
-    following, outputs = _apply(cell)(params, state, inputs)
+    params, state, inputs = _init(cell, 2)
+    new_state, outputs = _apply(cell)(params, state, inputs)
     assert outputs.dtype == jnp.bfloat16
-    assert {leaf.dtype for leaf in jax.tree.leaves((params, following))} == {jnp.dtype("float32")}
-    # bfloat16 keeps 8 bits: values below 4 are known to about 0.02, and a few add up.
-    _assert_close(
-        (following, outputs.astype(jnp.float32)), _apply(exact)(params, state, inputs), atol=0.2
-    )
+    assert {leaf.dtype for leaf in jax.tree.leaves((params, new_state))} == {jnp.dtype("float32")}
+    # bfloat16 has 8 bits of precision: errors of values below 4 are about 0.02, and a few add up.
+    want = _apply(_cell(FeedForward((4,))))(params, state, inputs)
+    _assert_close((new_state, outputs.astype(jnp.float32)), want, atol=0.2)
 
 
-def test_bfloat16_inputs_are_taken():
+def test_bfloat16_inputs():
     cell = _cell(LSTM(4, dtype=jnp.bfloat16), dtype=jnp.bfloat16)
-    params, state, inputs = _started(cell, 2)
-    following, _ = _apply(cell)(params, state, inputs.astype(jnp.bfloat16))
-    assert {leaf.dtype for leaf in jax.tree.leaves(following)} == {jnp.dtype("float32")}
+    params, state, inputs = _init(cell, 2)
+    new_state, _ = _apply(cell)(params, state, inputs.astype(jnp.bfloat16))
+    assert {leaf.dtype for leaf in jax.tree.leaves(new_state)} == {jnp.dtype("float32")}
 
 
-def test_the_trace_is_the_step_and_is_there_only_when_asked_for():
+def test_trace_is_optional_and_matches_the_state():
     cell = _cell(num_read_heads=2, num_write_heads=3)
-    params, state, inputs = _started(cell, 4)
-    (following, outputs), recorded = _traced(cell)(params, state, inputs)
-    step = recorded["trace"]["step"]
+    params, state, inputs = _init(cell, 4)
+    (new_state, outputs), variables = _apply_with_trace(cell)(params, state, inputs)
+    step = variables["trace"]["step"]
     assert step.interface.read.key.shape == (4, 2, WIDTH)
     assert step.interface.read.gate.shape == (4, 2)
     assert step.interface.write.shift.shape == (4, 3, 3)
     assert step.interface.erase.shape == step.interface.add.shape == (4, 3, WIDTH)
     for name in ("memory", "read_weights", "write_weights", "read_vectors"):
-        np.testing.assert_array_equal(getattr(step, name), getattr(following, name))
-    quiet = _apply(cell)(params, state, inputs)
-    assert len(quiet) == 2
-    np.testing.assert_array_equal(outputs, quiet[1])
+        np.testing.assert_array_equal(getattr(step, name), getattr(new_state, name))
+    without_trace = _apply(cell)(params, state, inputs)
+    assert len(without_trace) == 2
+    np.testing.assert_array_equal(outputs, without_trace[1])
 
 
-def test_states_that_do_not_fit_are_refused_by_their_sizes():
+@pytest.mark.parametrize(
+    ("name", "shape", "expected"),
+    [
+        ("memory", (7, 6, WIDTH), "read_weights: expected shape (7, 1, 6), got (7, 1, 5)"),
+        ("memory", (7, SLOTS, 3), "memory: expected shape (7, 5, 2), got (7, 5, 3)"),
+        ("memory", (6, SLOTS, WIDTH), "memory: expected shape (7, 5, 2), got (6, 5, 2)"),
+        ("memory", (SLOTS, WIDTH), "memory: expected shape (7, 5, 2), got (5, 2)"),
+        ("read_weights", (7, 2, SLOTS), "read_weights: expected shape (7, 1, 5), got (7, 2, 5)"),
+        ("write_weights", (SLOTS,), "write_weights: expected shape (7, 1, 5), got (5,)"),
+        ("read_vectors", (7, 2, 1), "read_vectors: expected shape (7, 1, 2), got (7, 2, 1)"),
+    ],
+)
+def test_carry_of_other_shape_raises(name, shape, expected):
     cell = _cell()
-    params, state, inputs = _started(cell)
-    apply = _apply(cell)
-    with pytest.raises(AssertionError, match=r"5.*6|6.*5"):
-        apply(params, state._replace(memory=jnp.zeros((6, WIDTH))), inputs)
-    with pytest.raises(AssertionError, match=r"2.*7|7.*2"):
-        apply(params, state._replace(memory=jnp.zeros((SLOTS, 7))), inputs)
+    state = jax.eval_shape(lambda: cell.initialize_carry(jax.random.key(0), (7, INPUTS)))
+    state = state._replace(**{name: jax.ShapeDtypeStruct(shape, jnp.float32)})
+    with pytest.raises(ValueError, match=re.escape(f"carry.{expected}")):
+        jax.eval_shape(cell.init, jax.random.key(0), state, jnp.zeros((7, INPUTS)))
+
+
+def test_inputs_of_other_size_or_batch_raise():
+    cell = _cell()
+    params, state, _ = _init(cell, 13)
     with pytest.raises(flax.errors.ScopeParamShapeError, match=f"{10 + WIDTH}.*{INPUTS + WIDTH}"):
-        apply(params, state, jnp.zeros(10))
-
-
-def test_a_batch_of_another_size_than_the_carrys_is_refused_by_both_sizes():
-    cell = _cell()
-    params, state, _ = _started(cell, 13)
-    with pytest.raises((ValueError, TypeError, AssertionError), match=r"13.*\b2\b|\b2\b.*13"):
+        _apply(cell)(params, state, jnp.zeros((13, 10)))
+    with pytest.raises(ValueError, match=r"carry.memory: expected shape \(2, 5, 2\), got \(13,"):
         _apply(cell)(params, state, jnp.zeros((2, INPUTS)))
 
 
-def test_importing_the_cell_brings_in_nothing_that_trains_or_draws():
-    # Flax itself imports absl flags, so that what counts is what is there beyond flax.linen and
-    # the libraries of the functions.
+def test_import_needs_no_training_libraries():
+    # Flax itself imports absl flags, so only modules beyond chex, flax.linen and jax count.
     program = """
 import sys
 import chex, flax.linen, jax
@@ -411,10 +443,10 @@ import ntm_jax.cell
 print(*sorted(set(sys.modules) - before))
 print(*sorted(sys.modules))
 """
-    run = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    added, everything = (line.split() for line in run.stdout.splitlines())
+    added, imported = (line.split() for line in result.stdout.splitlines())
     assert "ntm_jax.cell" in added
     assert {name.split(".")[0] for name in added} == {"ntm_jax"}
-    assert not {"orbax", "matplotlib", "tensorboardX"} & set(everything)
+    assert not {"orbax", "matplotlib", "tensorboardX"} & set(imported)

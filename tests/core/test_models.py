@@ -1,14 +1,13 @@
+import doctest
 import functools
 
-from support import strategies
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import reference
+from support import reference, strategies
 
-from ntm_jax import cell as cell_module
 from ntm_jax import models
 from ntm_jax.cell import NTMCell
 from ntm_jax.controllers import LSTM, FeedForward
@@ -16,211 +15,199 @@ from ntm_jax.models import NTM
 
 BATCH, STEPS, INPUTS, FEATURES, SLOTS, WIDTH = 2, 5, 4, 3, 5, 2
 
-# The same sums in another order, a few steps long.
+# The same sums in a different order, over a few steps.
 ROUNDING = {"rtol": 1e-5, "atol": 1e-5}
 
+TRACED = ("memory", "read_weights", "write_weights", "read_vectors")
 
-def _cell(controller=None, **options):
-    options = {"num_slots": SLOTS, "slot_width": WIDTH, "num_read_heads": 2} | options
-    return NTMCell(FEATURES, controller or LSTM(3), **options)
+
+def _cell(controller=None, **fields):
+    fields = {"num_slots": SLOTS, "slot_width": WIDTH, "num_read_heads": 2} | fields
+    return NTMCell(FEATURES, controller or LSTM(3), **fields)
 
 
 def _inputs(*shape, seed=0):
     return jnp.asarray(strategies.normal(seed, *(shape or (BATCH, STEPS, INPUTS))))
 
 
-def _state(batch=(BATCH,), **options):
-    return strategies.busy_state(_cell(**options), batch, INPUTS)
+def _state(batch=(BATCH,)):
+    return strategies.random_state(_cell(), batch, INPUTS)
+
+
+def _initial_state(batch=(BATCH,)):
+    return _cell().initialize_carry(jax.random.key(0), (*batch, INPUTS))
 
 
 @functools.cache
-def _params(**options):
-    return strategies.parameters(NTM(_cell(**options)), _inputs())
+def _params():
+    return strategies.init_random_params(NTM(_cell()), _inputs())
 
 
-def _runner(model):
-    def run(params, inputs, mask=None, carry=None):
+def _init_shapes(model):
+    return jax.eval_shape(model.init, jax.random.key(0), _inputs())
+
+
+def _jit_apply(model):
+    def apply(params, inputs, mask=None, carry=None):
         return model.apply({"params": params}, inputs, mask, carry, return_carry=True)
 
-    return jax.jit(run)
+    return jax.jit(apply)
 
 
 @functools.cache
-def _compiled():
-    """The runner that most tests share."""
-    return _runner(NTM(_cell()))
+def _jitted():
+    return _jit_apply(NTM(_cell()))
 
 
 def _run(params, inputs, mask=None, carry=None):
-    """The usual machine, with the mask and the carry filled in so that a shape compiles once."""
-    batch = inputs.shape[:-2]
+    """Applies the default model; with an explicit mask and carry each shape compiles once."""
     if mask is None:
         mask = jnp.ones(inputs.shape[:-1], bool)
     if carry is None:
-        carry = _cell().initialize_carry(jax.random.key(0), (*batch, INPUTS))
-    return _compiled()(params, inputs, mask, carry)
+        carry = _initial_state(inputs.shape[:-2])
+    return _jitted()(params, inputs, mask, carry)
 
 
-@functools.cache
-def _with_gradients():
-    """Loss, (carry, outputs), and gradients by parameters, inputs and carry."""
-    model = NTM(_cell())
+def _squared_loss(model):
+    """Loss, (carry, outputs), and the gradients by parameters, inputs and carry."""
 
-    def squared(params, inputs, mask, carry):
+    def loss(params, inputs, mask, carry):
         carry, outputs = model.apply({"params": params}, inputs, mask, carry, return_carry=True)
-        return jnp.sum(outputs**2), (carry, outputs)
+        return jnp.sum(outputs**2) + jnp.sum(carry.memory**2), (carry, outputs)
 
-    return jax.jit(jax.value_and_grad(squared, argnums=(0, 1, 3), has_aux=True))
-
-
-@functools.cache
-def _stepper():
-    return jax.jit(lambda params, carry, x: _cell().apply({"params": params["cell"]}, carry, x))
+    return jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 3), has_aux=True))
 
 
 @functools.cache
-def _tracer():
+def _value_and_grad():
+    return _squared_loss(NTM(_cell()))
+
+
+@functools.cache
+def _trace():
     return jax.jit(functools.partial(models.trace, NTM(_cell())))
 
 
-def _assert_close(got, want, **tolerance):
+def _param_gradients(model, params):
+    loss = jax.jit(jax.grad(lambda p, x: jnp.sum(model.apply({"params": p}, x) ** 2)))
+    return loss(params, _inputs())
+
+
+def _assert_close(actual, expected, **tolerance):
     tolerance = tolerance or ROUNDING
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), got, want)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), actual, expected)
 
 
-def _assert_same(got, want):
-    jax.tree.map(np.testing.assert_array_equal, got, want)
+def _assert_equal(actual, expected):
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
 
 
-# The sequence as a whole.
+# The scan over the cell.
 
 
 @pytest.mark.parametrize(
-    ("controller", "oracle"), [(FeedForward((3,)), "feed_forward"), (LSTM(3), "lstm")]
+    ("controller", "name"), [(FeedForward((3,)), "feed_forward"), (LSTM(3), "lstm")]
 )
-def test_a_sequence_is_that_of_the_oracle(controller, oracle):
+def test_sequence_matches_reference(controller, name):
     cell = _cell(controller, num_write_heads=2, max_shift=2)
-    inputs, state = _inputs(STEPS, INPUTS), strategies.busy_state(cell, (), INPUTS)
-    params = strategies.parameters(NTM(cell), inputs)
-    want, wanted_outputs = reference.sequence(
+    inputs, state = _inputs(STEPS, INPUTS), strategies.random_state(cell, (), INPUTS)
+    params = strategies.init_random_params(NTM(cell), inputs)
+    expected, expected_outputs = reference.sequence(
         reference.float64(params["cell"]),
         reference.float64(tuple(state)),
         np.asarray(inputs),
-        controller=getattr(reference, oracle),
+        controller=getattr(reference, name),
         slot_width=WIDTH,
         max_shift=2,
     )
-    # In float64, so that nothing but a different equation can make a difference.
+    # In float64 only a different equation could cause a difference.
     with jax.enable_x64(True):
         params, inputs, state = jax.tree.map(
             lambda leaf: jnp.asarray(leaf, jnp.float64), (params, inputs, state)
         )
-        got, outputs = _runner(NTM(cell))(params, inputs, None, state)
-    np.testing.assert_allclose(outputs, wanted_outputs, rtol=1e-9, atol=1e-9)
-    _assert_close(tuple(got[0]), want[0], rtol=1e-9, atol=1e-9)
-    for part, wanted in zip(got[1:], want[1:], strict=True):
-        np.testing.assert_allclose(part, np.array(wanted), rtol=1e-9, atol=1e-9)
+        final, outputs = _jit_apply(NTM(cell))(params, inputs, None, state)
+    _assert_close(outputs, expected_outputs, rtol=1e-9, atol=1e-9)
+    _assert_close(tuple(final[0]), expected[0], rtol=1e-9, atol=1e-9)
+    for actual, wanted in zip(final[1:], expected[1:], strict=True):
+        np.testing.assert_allclose(actual, np.array(wanted), rtol=1e-9, atol=1e-9)
 
 
-def _loop(params, inputs, kept):
-    """Every carry and output of a Python loop over these time steps."""
-    carry = _cell().initialize_carry(jax.random.key(0), (BATCH, INPUTS))
-    carries, outputs = [], []
-    for time in kept:
-        carry, output = _stepper()(params, carry, inputs[:, time])
-        carries.append(carry)
-        outputs.append(output)
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves, 1), *carries), jnp.stack(outputs, 1)
+@pytest.mark.parametrize("unmasked", [range(STEPS), (0, 2, 3)], ids=["no mask", "mask"])
+def test_scan_and_trace_match_a_python_loop(unmasked):
+    params, inputs, unmasked = _params(), _inputs(), np.array(unmasked)
+    apply_cell = jax.jit(functools.partial(_cell().apply, {"params": params["cell"]}))
+    carry, steps = _initial_state(), []
+    for time in unmasked:
+        carry, output = apply_cell(carry, inputs[:, time])
+        steps.append((carry, output))
+    carries, expected = jax.tree.map(lambda *leaves: jnp.stack(leaves, 1), *steps)
+    mask = jnp.zeros((BATCH, STEPS), bool).at[:, unmasked].set(True)
+    final, outputs = _run(params, inputs, mask)
+    _assert_close(outputs[:, unmasked], expected)
+    _assert_close(final, carry)
+    traced_outputs, trace = _trace()(params, inputs, mask)
+    _assert_close(traced_outputs, outputs)
+    for name in TRACED:
+        _assert_close(getattr(trace, name)[:, unmasked], getattr(carries, name))
 
 
-def test_the_scan_is_a_loop_over_the_cell_and_the_trace_shows_it():
-    params, inputs = _params(), _inputs()
-    carries, outputs = _loop(params, inputs, range(STEPS))
-    final, got = _run(params, inputs)
-    _assert_close(got, outputs)
-    _assert_close(final, jax.tree.map(lambda leaf: leaf[:, -1], carries))
-    traced, record = _tracer()(params, inputs, jnp.ones((BATCH, STEPS), bool))
-    _assert_close(traced, got)
-    for name in ("memory", "read_weights", "write_weights", "read_vectors"):
-        _assert_close(getattr(record, name), getattr(carries, name))
-    assert record.memory.shape == (BATCH, STEPS, SLOTS, WIDTH)
-    assert record.read_weights.shape == (BATCH, STEPS, 2, SLOTS)
-    assert record.write_weights.shape == (BATCH, STEPS, 1, SLOTS)
-    assert record.interface.read.gate.shape == (BATCH, STEPS, 2)
-    assert record.interface.write.shift.shape == (BATCH, STEPS, 1, 3)
-    assert record.interface.erase.shape == (BATCH, STEPS, 1, WIDTH)
+@pytest.mark.parametrize("batch", [(), (BATCH,)])
+def test_trace_stacks_steps_along_the_time_axis(batch):
+    outputs, trace = jax.eval_shape(_trace(), _params(), _inputs(*batch, STEPS, INPUTS))
+    assert outputs.shape == (*batch, STEPS, FEATURES)
+    for array, shape in [
+        (trace.memory, (SLOTS, WIDTH)),
+        (trace.read_weights, (2, SLOTS)),
+        (trace.write_weights, (1, SLOTS)),
+        (trace.interface.read.key, (2, WIDTH)),
+        (trace.interface.read.gate, (2,)),
+        (trace.interface.write.shift, (1, 3)),
+        (trace.interface.erase, (1, WIDTH)),
+    ]:
+        assert array.shape == (*batch, STEPS, *shape)
 
 
-def test_the_trace_of_one_sequence_has_time_in_front():
-    outputs, record = jax.eval_shape(_tracer(), _params(), _inputs(STEPS, INPUTS))
-    assert outputs.shape == (STEPS, FEATURES)
-    assert record.memory.shape == (STEPS, SLOTS, WIDTH)
-    assert record.interface.read.key.shape == (STEPS, 2, WIDTH)
+def test_jit_and_default_arguments():
+    expected = _run(_params(), _inputs())
+    _assert_close(_jitted()(_params(), _inputs()), expected)
+    _assert_close(NTM(_cell()).apply({"params": _params()}, _inputs()), expected[1])
+    different_carry = _run(_params(), _inputs(), carry=_state())
+    assert (np.abs(different_carry[1] - expected[1]) > 1e-3).any()
 
 
-def test_a_trace_with_a_mask_holds_the_memory_of_the_steps_that_count():
-    kept = np.array([0, 2, 3])
-    mask = jnp.zeros((BATCH, STEPS), bool).at[:, kept].set(True)
-    _, record = _tracer()(_params(), _inputs(), mask)
-    want, _ = _loop(_params(), _inputs(), kept)
-    for name in ("memory", "read_weights", "write_weights", "read_vectors"):
-        _assert_close(getattr(record, name)[:, kept], getattr(want, name))
-
-
-def test_jit_is_eager():
-    eager = NTM(_cell()).apply({"params": _params()}, _inputs(), return_carry=True)
-    _assert_close(_compiled()(_params(), _inputs()), eager)
-
-
-def test_flaxs_own_rnn_drives_the_cell_with_the_same_parameters():
+def test_flax_rnn_matches_with_the_same_params():
     rnn, params = nn.RNN(_cell(), return_carry=True), _params()
-    shapes = jax.eval_shape(nn.RNN(_cell()).init, jax.random.key(0), _inputs())["params"]
-    assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, params)
-    theirs = jax.jit(lambda p, x: rnn.apply({"params": p}, x))(params, _inputs())
-    _assert_close(_run(params, _inputs()), theirs)
+    assert jax.tree.map(jnp.shape, _init_shapes(rnn)["params"]) == jax.tree.map(jnp.shape, params)
+    expected = jax.jit(lambda p, x: rnn.apply({"params": p}, x))(params, _inputs())
+    _assert_close(_run(params, _inputs()), expected)
 
 
-def test_init_hands_out_parameters_and_nothing_else():
-    assert set(jax.eval_shape(NTM(_cell()).init, jax.random.key(0), _inputs())) == {"params"}
+def test_init_returns_params_only():
+    assert set(_init_shapes(NTM(_cell()))) == {"params"}
 
 
-def test_one_sequence_a_batch_and_a_vmap_agree():
+def test_batch_matches_single_sequences_and_vmap():
     params, inputs = _params(), _inputs()
-    carry, outputs = _run(params, inputs)
+    batch = _run(params, inputs)
     for example in range(BATCH):
-        alone = _run(params, inputs[example])
-        _assert_close(jax.tree.map(lambda x, i=example: x[i], (carry, outputs)), alone)
-    mapped = jax.jit(jax.vmap(_run, in_axes=(None, 0)))(params, inputs)
-    _assert_close(mapped, (carry, outputs))
+        single = _run(params, inputs[example])
+        _assert_close(jax.tree.map(lambda leaf, i=example: leaf[i], batch), single)
+    _assert_close(jax.jit(jax.vmap(_run, in_axes=(None, 0)))(params, inputs), batch)
 
 
-def test_outputs_come_alone_unless_the_carry_is_asked_for():
-    apply = functools.partial(NTM(_cell()).apply, {"params": _params()})
-    assert jax.eval_shape(apply, _inputs()).shape == (BATCH, STEPS, FEATURES)
-
-
-def test_a_stream_in_pieces_is_the_stream_at_once():
+def test_sequence_in_parts_matches_whole_sequence():
     params, inputs = _params(), _inputs()
-    carry, outputs = _run(params, inputs)
+    expected_carry, expected = _run(params, inputs)
     middle, first = _run(params, inputs[:, :2])
     final, second = _run(params, inputs[:, 2:], None, middle)
-    _assert_close(jnp.concatenate([first, second], 1), outputs)
-    _assert_close(final, carry)
+    _assert_close(jnp.concatenate([first, second], 1), expected)
+    _assert_close(final, expected_carry)
 
 
-def test_without_a_mask_and_a_carry_all_steps_count_and_the_model_starts_as_its_cell():
-    got, want = _compiled()(_params(), _inputs()), _run(_params(), _inputs())
-    _assert_close(got, want)
-    other = _run(_params(), _inputs(), carry=_state())
-    assert (np.abs(other[1] - want[1]) > 1e-3).any()
-
-
-def test_a_random_start_is_drawn_once_and_is_the_same_in_every_call_and_example():
+def test_random_initial_memory_is_reproducible():
     model = NTM(_cell(memory_init=nn.initializers.normal(1.0)))
-    run, nothing = _runner(model), jnp.zeros((BATCH, STEPS), bool)
-    first, _ = run(_params(), _inputs(), nothing)
-    again, _ = run(_params(), _inputs(seed=1), nothing)
-    _assert_same(first, again)
+    first, second = (_initial_carry(model, _params(), _inputs(seed=seed)) for seed in (0, 1))
+    _assert_equal(first, second)
     np.testing.assert_array_equal(first.memory[0], first.memory[1])
     assert np.std(first.memory) > 0.3
 
@@ -228,340 +215,317 @@ def test_a_random_start_is_drawn_once_and_is_the_same_in_every_call_and_example(
 # Masks.
 
 
-def test_a_masked_step_leaves_every_part_of_the_carry_bit_for_bit_and_outputs_zero():
-    state = _state()
-    final, outputs = _run(_params(), _inputs(), jnp.zeros((BATCH, STEPS), bool), state)
-    _assert_same(final, state)
-    np.testing.assert_array_equal(outputs, 0.0)
-
-
-def test_a_mask_is_for_each_example_its_own():
+def test_masks_are_separate_for_each_example():
     state, mask = _state(), jnp.array([[True] * STEPS, [False] * STEPS])
     final, outputs = _run(_params(), _inputs(), mask, state)
-    full, wanted = _run(_params(), _inputs(), None, state)
-    _assert_close(
-        jax.tree.map(lambda x: x[0], (final, outputs)), jax.tree.map(lambda x: x[0], (full, wanted))
-    )
-    _assert_same(jax.tree.map(lambda x: x[1], final), jax.tree.map(lambda x: x[1], state))
+    unmasked = _run(_params(), _inputs(), None, state)
+    _assert_close(*(jax.tree.map(lambda x: x[0], tree) for tree in ((final, outputs), unmasked)))
+    _assert_equal(*(jax.tree.map(lambda x: x[1], tree) for tree in (final, state)))
+    np.testing.assert_array_equal(outputs[1], 0.0)
 
 
-def test_masked_steps_in_the_middle_are_steps_that_never_were():
+def test_masked_steps_are_skipped():
     steps = np.array([[0, 2, 4], [1, 2, 3]])
     mask = np.zeros((BATCH, STEPS), bool)
     np.put_along_axis(mask, steps, True, 1)
     inputs, state = _inputs(), _state()
     final, outputs = _run(_params(), inputs, mask, state)
-    short = np.take_along_axis(np.asarray(inputs), steps[..., None], 1)
-    want, wanted_outputs = _run(_params(), short, None, state)
-    _assert_close(final, want)
-    _assert_close(np.take_along_axis(np.asarray(outputs), steps[..., None], 1), wanted_outputs)
+    unmasked_inputs = np.take_along_axis(np.asarray(inputs), steps[..., None], 1)
+    expected_carry, expected = _run(_params(), unmasked_inputs, None, state)
+    _assert_close(final, expected_carry)
+    _assert_close(np.take_along_axis(np.asarray(outputs), steps[..., None], 1), expected)
     np.testing.assert_array_equal(outputs[~mask], 0.0)
 
 
-def test_padding_under_the_mask_changes_nothing():
-    inputs = _inputs()
-    padded = jnp.concatenate([inputs, 9.0 * _inputs(BATCH, 3, INPUTS, seed=5)], axis=1)
-    mask = jnp.arange(STEPS + 3)[None] < jnp.full((BATCH, 1), STEPS)
-    final, outputs = _run(_params(), padded, mask)
-    want, wanted_outputs = _run(_params(), inputs)
-    _assert_close(final, want)
-    _assert_close(outputs[:, :STEPS], wanted_outputs)
-    np.testing.assert_array_equal(outputs[:, STEPS:], 0.0)
-
-
 @pytest.mark.parametrize("garbage", [0.0, -1e3, 1e30])
-def test_what_stands_under_the_mask_does_not_matter_and_gets_no_gradient(garbage):
+def test_masked_inputs_have_no_effect_or_gradient(garbage):
     mask = jnp.array([[True, False, True, True, False], [False, True, True, False, True]])
-    inputs = _inputs()
-    other = jnp.where(mask[..., None], inputs, garbage)
-    _assert_same(_run(_params(), other, mask), _run(_params(), inputs, mask))
-    carry = _state()
-    _, got = _with_gradients()(_params(), other, mask, carry)
-    _, want = _with_gradients()(_params(), inputs, mask, carry)
-    _assert_same((got[0], got[2]), (want[0], want[2]))
-    np.testing.assert_array_equal(got[1][~mask], 0.0)
+    inputs = jnp.where(mask[..., None], _inputs(), garbage)
+    _assert_equal(*(_run(_params(), x, mask) for x in (inputs, _inputs())))
+    actual, expected = (
+        _value_and_grad()(_params(), x, mask, _state())[1] for x in (inputs, _inputs())
+    )
+    _assert_equal((actual[0], actual[2]), (expected[0], expected[2]))
+    np.testing.assert_array_equal(actual[1][~mask], 0.0)
+
+
+# Scan options.
 
 
 @functools.cache
-def _small_with_gradients(**options):
-    """Results and gradients of the smallest machine, over four steps."""
-    cell = _cell(FeedForward(()), num_read_heads=1)
-    model, inputs = NTM(cell, **options), _inputs(BATCH, 4, INPUTS)
-    mask = jnp.array([[True, False, True, True], [False, True, True, False]])
-
-    def squared(params, inputs, carry):
-        carry, outputs = model.apply({"params": params}, inputs, mask, carry, return_carry=True)
-        return jnp.sum(outputs**2), (carry, outputs)
-
-    differentiated = jax.jit(jax.value_and_grad(squared, argnums=(0, 1, 2), has_aux=True))
-    params = strategies.parameters(NTM(cell), inputs)
-    return differentiated(params, inputs, strategies.busy_state(cell, (BATCH,), INPUTS))
+def _gradients(masked, **fields):
+    mask = jnp.array([[True, False, True, True, True], [False, True, True, False, False]])
+    loss = _squared_loss(NTM(_cell(), **fields))
+    return loss(_params(), _inputs(), mask if masked else None, _state())
 
 
-@pytest.mark.parametrize("options", [{"unroll": 2}, {"remat": True}], ids=["unroll", "remat"])
-def test_unroll_and_remat_change_neither_numbers_nor_gradients(options):
-    _assert_close(_small_with_gradients(**options), _small_with_gradients(), rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"unroll": 2},
+        {"remat": True},
+        *({"remat": True, "remat_chunk_size": size} for size in (1, 2, 3, STEPS, STEPS + 2)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("masked", [False, True])
+def test_scan_options_change_no_results(fields, masked):
+    _assert_close(_gradients(masked, **fields), _gradients(masked))
 
 
-# Starts that are learned, and memories that grow.
+def test_chunks_reduce_the_memory_of_gradients():
+    num_steps = 400
+    inputs = _inputs(num_steps, INPUTS)
+
+    def temporary_bytes(chunk_size):
+        model = NTM(_cell(num_slots=200), remat_chunk_size=chunk_size, remat=True)
+        loss = jax.jit(jax.grad(lambda p, x: jnp.sum(model.apply({"params": p}, x) ** 2)))
+        return loss.lower(_params(), inputs).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporary_bytes(0) > num_steps * 4 * 200 * WIDTH  # the memories of all steps
+    # 20 chunks of 20 steps store 40 carries instead of 400, plus a constant.
+    assert temporary_bytes(20) < temporary_bytes(0) / 4
 
 
-def _start(model, params, inputs=None):
-    """The state before the first step: that after steps that are all masked."""
+def test_chunks_do_not_change_the_trace():
+    model = NTM(_cell())
+    _assert_equal(
+        *(models.trace(model.clone(remat_chunk_size=size), _params(), _inputs()) for size in (0, 2))
+    )
+
+
+# Initial states and larger memories.
+
+
+def _initial_carry(model, params, inputs=None):
+    """The final carry of a sequence whose steps are all masked."""
     inputs = _inputs() if inputs is None else inputs
-    return _runner(model)(params, inputs, jnp.zeros(inputs.shape[:-1], bool))[0]
+    return _jit_apply(model)(params, inputs, jnp.zeros(inputs.shape[:-1], bool))[0]
 
 
-def test_a_larger_memory_takes_the_same_parameters():
+def test_larger_memory_uses_the_same_params():
     small, large = NTM(_cell()), NTM(_cell(num_slots=40))
-    shapes = [
-        jax.tree.map(jnp.shape, jax.eval_shape(model.init, jax.random.key(0), _inputs())["params"])
-        for model in (small, large)
-    ]
-    assert shapes[0] == shapes[1]
-    final, outputs = _runner(large)(_params(), _inputs())  # trained with 5 slots
+    assert _init_shapes(small) == _init_shapes(large)
+    final, outputs = _jit_apply(large)(_params(), _inputs())
     assert final.memory.shape == (BATCH, 40, WIDTH)
     assert strategies.all_finite((final, outputs))
 
 
 @functools.cache
 def _learned():
-    model = NTM(_cell(), learn=("controller", "memory", "weights"))
-    return model, strategies.parameters(model, _inputs())
+    model = NTM(_cell(), learned_init=models.LEARNED_INITS)
+    return model, strategies.init_random_params(model, _inputs())
 
 
-def test_learned_starts_are_parameters_shared_by_the_batch():
+def test_learned_init_is_shared_by_the_batch():
     model, params = _learned()
-    start = _start(model, params)
+    initial = _initial_carry(model, params)
     for example in range(BATCH):
-        np.testing.assert_array_equal(start.memory[example], params["initial_memory"])
+        np.testing.assert_array_equal(initial.memory[example], params["initial_memory"])
         for part in ("read_weights", "write_weights"):
-            want = [reference.softmax(row) for row in params[f"initial_{part}"]]
-            np.testing.assert_allclose(getattr(start, part)[example], want, atol=1e-6)
-        for leaf, name in zip(start.controller, ("controller_0", "controller_1"), strict=True):
-            np.testing.assert_array_equal(leaf[example], params[f"initial_{name}"])
+            expected = [reference.softmax(row) for row in params[f"initial_{part}"]]
+            np.testing.assert_allclose(getattr(initial, part)[example], expected, atol=1e-6)
+        for index, leaf in enumerate(initial.controller):
+            np.testing.assert_array_equal(leaf[example], params[f"initial_controller_{index}"])
         for head in range(2):
-            want = reference.read(params["initial_memory"], start.read_weights[example, head])
-            np.testing.assert_allclose(start.read_vectors[example, head], want, atol=1e-6)
+            expected = reference.read(params["initial_memory"], initial.read_weights[example, head])
+            np.testing.assert_allclose(initial.read_vectors[example, head], expected, atol=1e-6)
 
 
-def test_learned_starts_receive_gradients():
-    model, params = _learned()
-    grads = jax.jit(jax.grad(lambda p, x: jnp.sum(model.apply({"params": p}, x) ** 2)))(
-        params, _inputs()
-    )
-    names = ["memory", "read_weights", "write_weights", "controller_0", "controller_1"]
-    for name in names:
+def test_learned_init_receives_gradients():
+    grads = _param_gradients(*_learned())
+    for name in ("memory", "read_weights", "write_weights", "controller_0", "controller_1"):
         gradient = grads[f"initial_{name}"]
         assert strategies.all_finite(gradient)
         assert np.abs(gradient).max() > 0, name
 
 
-@pytest.mark.parametrize("equal", [True, False], ids=["equal logits", "as they start"])
-def test_learned_weightings_over_a_constant_memory_have_a_gradient_only_if_they_differ(equal):
-    """If they are equal nothing says which slot is which, so no slot's weight can grow."""
-    model = NTM(_cell(memory_init=nn.initializers.constant(0.5)), learn=("weights",))
+@pytest.mark.parametrize("equal", [True, False], ids=["equal logits", "initial logits"])
+def test_equal_learned_logits_get_no_gradient(equal):
+    model = NTM(_cell(memory_init=nn.initializers.constant(0.5)), learned_init=("head",))
     params = jax.jit(model.init)(jax.random.key(0), _inputs())["params"]
     names = ["initial_read_weights", "initial_write_weights"]
     if equal:
         params = params | {name: jnp.zeros_like(params[name]) for name in names}
-    grads = jax.jit(jax.grad(lambda p, x: jnp.sum(model.apply({"params": p}, x) ** 2)))(
-        params, _inputs()
-    )
+    grads = _param_gradients(model, params)
     for name in names:
         assert np.allclose(grads[name], 0.0, atol=1e-6) == equal
 
 
-def test_learned_starts_begin_where_the_cell_starts():
-    model = NTM(_cell(), learn=("controller", "memory"))
+def test_learned_init_starts_at_the_cells_state():
+    model = NTM(_cell(), learned_init=("controller", "memory"))
     params = jax.jit(model.init)(jax.random.key(0), _inputs())["params"]
-    own = _cell().initialize_carry(jax.random.key(0), (BATCH, INPUTS))
-    _assert_close(_start(model, params), own)
+    _assert_close(_initial_carry(model, params), _initial_state())
 
 
-def test_only_the_parts_asked_for_are_learned():
-    for part, names in {
-        "controller": {"initial_controller_0", "initial_controller_1"},
-        "memory": {"initial_memory"},
-        "weights": {"initial_read_weights", "initial_write_weights"},
-    }.items():
-        model = NTM(_cell(), learn=(part,))
-        shapes = jax.eval_shape(model.init, jax.random.key(0), _inputs())["params"]
-        assert set(shapes) == {"cell"} | names
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [
+        ("controller", {"initial_controller_0", "initial_controller_1"}),
+        ("memory", {"initial_memory"}),
+        ("head", {"initial_read_weights", "initial_write_weights"}),
+    ],
+)
+def test_only_the_given_parts_are_learned(part, names):
+    shapes = _init_shapes(NTM(_cell(), learned_init=(part,)))["params"]
+    assert set(shapes) == {"cell"} | names
 
 
-def test_further_slots_of_a_learned_start_begin_as_the_cell_says_with_no_weight():
+def test_learned_init_fits_a_larger_memory():
     model, params = _learned()
-    large = NTM(_cell(num_slots=8), learn=model.learn)
-    start, usual = _start(large, params), _start(model, params)
-    for example in range(BATCH):
-        np.testing.assert_array_equal(start.memory[example, :SLOTS], params["initial_memory"])
-        np.testing.assert_array_equal(start.memory[example, SLOTS:], 0.0)
+    large = model.clone(cell=_cell(num_slots=8))
+    initial, expected = _initial_carry(large, params), _initial_carry(model, params)
+    np.testing.assert_array_equal(initial.memory[:, :SLOTS], expected.memory)
+    np.testing.assert_array_equal(initial.memory[:, SLOTS:], 0.0)
     for part in ("read_weights", "write_weights"):
-        got = getattr(start, part)
-        np.testing.assert_allclose(got[..., :SLOTS], getattr(usual, part), atol=1e-6)
-        np.testing.assert_array_equal(got[..., SLOTS:], 0.0)
-    assert strategies.all_finite(_runner(large)(params, _inputs()))
+        weighting = getattr(initial, part)
+        np.testing.assert_allclose(weighting[..., :SLOTS], getattr(expected, part), atol=1e-6)
+        np.testing.assert_array_equal(weighting[..., SLOTS:], 0.0)
+    assert strategies.all_finite(_jit_apply(large)(params, _inputs()))
 
 
-def test_a_part_that_cannot_be_learned_is_refused_by_name():
-    model = NTM(_cell(), learn=("memory", "heads"))
-    with pytest.raises(ValueError, match=r"learn: expected .*'controller'.*got \['heads'\]"):
-        jax.eval_shape(model.init, jax.random.key(0), _inputs())
+def test_learned_init_in_smaller_memory_raises():
+    model, params = _learned()
+    small = model.clone(cell=_cell(num_slots=SLOTS - 1))
+    with pytest.raises(ValueError, match="num_slots: expected at least 5, .* initial_memory .* 4"):
+        small.apply({"params": params}, _inputs())
 
 
-# Where NaN would enter.
+# Degenerate parameters, states and inputs.
 
-NOWHERE = jnp.zeros((BATCH, 2, SLOTS))
-POINTS = {
-    "the cell's own start": ({}, {}),
+ZERO_WEIGHTS = jnp.zeros((BATCH, 2, SLOTS))
+DEGENERATE = {
+    "initial state": ({}, {}),
     "zero memory": ({}, {"memory": jnp.zeros((BATCH, SLOTS, WIDTH))}),
     "constant memory": ({}, {"memory": jnp.ones((BATCH, SLOTS, WIDTH))}),
-    "weights that are all zero": ({}, {"read_weights": NOWHERE, "write_weights": NOWHERE[:, :1]}),
+    "zero weights": ({}, {"read_weights": ZERO_WEIGHTS, "write_weights": ZERO_WEIGHTS[:, :1]}),
     "strength 10000": ({"strength": 1e4, "gate": 0.0}, {}),
-    "strength 10000, content alone": ({"strength": 1e4, "gate": 1e3}, {}),
+    "strength 10000, gate 1": ({"strength": 1e4, "gate": 1e3}, {}),
     "sharpness 1000": ({"sharpness": 1e3, "gate": 0.0}, {}),
-    "sharpness 1000, previous alone": ({"sharpness": 1e3, "gate": -1e3}, {}),
+    "sharpness 1000, gate 0": ({"sharpness": 1e3, "gate": -1e3}, {}),
     "one-hot shift": ({"shift": 1e4, "gate": -1e3}, {}),
-    "all of them": ({"strength": 1e4, "gate": -1e3, "sharpness": 1e3, "shift": 1e4}, {}),
-    "all of them, zero memory": (
+    "all biases": ({"strength": 1e4, "gate": -1e3, "sharpness": 1e3, "shift": 1e4}, {}),
+    "all biases, zero memory": (
         {"strength": 1e4, "gate": 0.0, "sharpness": 1e3},
         {"memory": jnp.zeros((BATCH, SLOTS, WIDTH))},
     ),
 }
+UNMASKED = jnp.ones((BATCH, STEPS), bool)
 
 
-ALL = jnp.ones((BATCH, STEPS), bool)
-
-
-@pytest.mark.parametrize("kernel", [0.0, 1.0], ids=["heads say their bias", "heads say anything"])
-@pytest.mark.parametrize("point", POINTS)
-def test_degenerate_points_are_finite_through_a_sequence_and_its_gradient(point, kernel):
-    biases, parts = POINTS[point]
-    params = jax.tree.map(lambda leaf: leaf, _params())
-    bias = cell_module.heads.interface_bias(2, 1, WIDTH, 1, **biases)
-    params["cell"]["interface"] = {
-        "kernel": kernel * params["cell"]["interface"]["kernel"],
-        "bias": jnp.asarray(bias),
+@pytest.mark.parametrize("kernel_scale", [0.0, 1.0], ids=["zero kernel", "random kernel"])
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_degenerate_points_have_finite_gradients(name, kernel_scale):
+    biases, state = DEGENERATE[name]
+    interface = {
+        "kernel": kernel_scale * _params()["cell"]["interface"]["kernel"],
+        "bias": jnp.asarray(_cell().interface_spec.initial_bias(**biases)),
     }
-    carry = _cell().initialize_carry(jax.random.key(0), (BATCH, INPUTS))._replace(**parts)
-    assert strategies.all_finite(_with_gradients()(params, _inputs(), ALL, carry))
+    params = {"cell": _params()["cell"] | {"interface": interface}}
+    carry = _initial_state()._replace(**state)
+    assert strategies.all_finite(_value_and_grad()(params, _inputs(), UNMASKED, carry))
 
 
-@pytest.mark.parametrize("size", [0.0, 1e4, 1e8])
-def test_inputs_of_any_size_are_finite_through_a_sequence_and_its_gradient(size):
-    carry = _cell().initialize_carry(jax.random.key(0), (BATCH, INPUTS))
-    assert strategies.all_finite(_with_gradients()(_params(), size * _inputs(), ALL, carry))
+@pytest.mark.parametrize("scale", [0.0, 1e4, 1e8])
+def test_any_input_scale_has_finite_gradients(scale):
+    result = _value_and_grad()(_params(), scale * _inputs(), UNMASKED, _initial_state())
+    assert strategies.all_finite(result)
 
 
-# Options of the cell, through the scan.
+# Dropout, addressing noise and dtypes.
 
 
-def test_dropout_works_inside_the_machine():
+def test_controller_dropout_depends_on_the_key():
     model = NTM(_cell(FeedForward((8,), dropout_rate=0.5)))
-    params = strategies.parameters(model, _inputs())
-    run = jax.jit(lambda p, x, rngs: model.apply({"params": p}, x, rngs=rngs))
-    noisy = [run(params, _inputs(), {"dropout": jax.random.key(seed)}) for seed in (0, 0, 1)]
-    np.testing.assert_array_equal(noisy[0], noisy[1])
-    assert (noisy[0] != noisy[2]).any()
-    assert (noisy[0] != run(params, _inputs(), {})).any()
+    params = strategies.init_random_params(model, _inputs())
+    apply = jax.jit(lambda rngs: model.apply({"params": params}, _inputs(), rngs=rngs))
+    first, same, other = (apply({"dropout": jax.random.key(seed)}) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, same)
+    assert (first != other).any()
+    assert (first != apply({})).any()
 
 
-def test_head_noise_moves_the_heads_only_with_a_key_and_all_of_a_batch_alike():
-    model = NTM(_cell(), head_noise=1.0)
-    params = _params()
-    same = jnp.broadcast_to(_inputs()[:1], _inputs().shape)
+def test_noise_spares_the_content_values():
+    model = NTM(_cell(), addressing_noise_std=1.0)
+    inputs = jnp.broadcast_to(_inputs()[:1], _inputs().shape)
 
-    def emitted(rngs):
-        variables = {"params": params}
-        _, recorded = model.apply(variables, same, rngs=rngs, mutable=["trace"])
-        return recorded["trace"]["cell"]["step"].interface
+    def interface(rngs):
+        _, variables = model.apply({"params": _params()}, inputs, rngs=rngs, mutable=["trace"])
+        return jax.tree.map(np.asarray, variables["trace"]["cell"]["step"].interface)
 
-    def first(leaf):  # the step that no earlier noise has touched
-        return np.asarray(leaf)[:, 0]
-
-    quiet, noisy = emitted({}), emitted({"dropout": jax.random.key(0)})
+    quiet, noisy, other = (
+        interface(rngs) for rngs in ({}, *({"dropout": jax.random.key(seed)} for seed in (0, 1)))
+    )
+    # Later steps differ in their content values too, because the states differ.
     for before, after in ((quiet.read, noisy.read), (quiet.write, noisy.write)):
-        np.testing.assert_array_equal(first(after.key), first(before.key))
+        np.testing.assert_array_equal(after.key[:, 0], before.key[:, 0])
         for name in ("strength", "gate", "shift", "sharpness"):
-            assert (first(getattr(after, name)) != first(getattr(before, name))).all()
-    np.testing.assert_array_equal(first(noisy.add), first(quiet.add))
-    np.testing.assert_array_equal(first(noisy.erase), first(quiet.erase))
-    for leaf in jax.tree.leaves(noisy):
+            assert (getattr(after, name)[:, 0] != getattr(before, name)[:, 0]).all()
+    np.testing.assert_array_equal(noisy.add[:, 0], quiet.add[:, 0])
+    np.testing.assert_array_equal(noisy.erase[:, 0], quiet.erase[:, 0])
+    for leaf in jax.tree.leaves(noisy):  # the same for the whole batch
         np.testing.assert_array_equal(leaf, np.broadcast_to(leaf[:1], leaf.shape))
-    again = emitted({"dropout": jax.random.key(1)})
-    assert (first(again.read.gate) != first(noisy.read.gate)).all()
-    assert len(np.unique(np.asarray(noisy.read.gate)[0] - np.asarray(quiet.read.gate)[0])) > 1
+    assert (other.read.gate[:, 0] != noisy.read.gate[:, 0]).all()
+    assert len(np.unique(noisy.read.gate[0] - quiet.read.gate[0])) > 1
 
 
-def test_bfloat16_goes_through_the_scan_with_the_memory_in_float32():
+def test_bfloat16_keeps_the_carry_float32():
     model = NTM(_cell(LSTM(3, dtype=jnp.bfloat16), dtype=jnp.bfloat16))
     mask = jnp.arange(STEPS) < jnp.array([[STEPS], [2]])
-    final, outputs = _runner(model)(_params(), _inputs(), mask)
+    final, outputs = _jit_apply(model)(_params(), _inputs(), mask)
     assert outputs.dtype == jnp.bfloat16
     assert {leaf.dtype for leaf in jax.tree.leaves(final)} == {jnp.dtype("float32")}
-    want = _run(_params(), _inputs(), mask)[1]
-    # Eight bits a number, compounded over five steps of outputs of size 1 to 3.
-    np.testing.assert_allclose(outputs.astype(jnp.float32), want, atol=0.3)
+    expected = _run(_params(), _inputs(), mask)[1]
+    # 8 bits per value, compounded over five steps of outputs of size 1 to 3.
+    np.testing.assert_allclose(outputs.astype(jnp.float32), expected, atol=0.3)
 
 
-# Segments, for long sequences.
-
-
-@pytest.mark.parametrize("segment", [1, 2, 3, STEPS, STEPS + 2])
-@pytest.mark.parametrize("masked", [False, True])
-def test_segments_change_neither_the_outputs_nor_the_gradients(segment, masked):
-    mask = jnp.arange(STEPS) < jnp.array([[STEPS], [2]]) if masked else None
-
-    def loss(params, inputs, model):
-        carry, outputs = model.apply({"params": params}, inputs, mask, return_carry=True)
-        return jnp.sum(outputs**2) + jnp.sum(carry.memory**2), (carry, outputs)
-
-    def run(segment):
-        model = NTM(_cell(), segment=segment, remat=True)
-        gradient = jax.grad(loss, (0, 1), has_aux=True)
-        return jax.jit(gradient, static_argnums=2)(_params(), _inputs(), model)
-
-    _assert_close(run(segment), run(0))
-
-
-def test_segments_keep_less_for_the_backward_pass():
-    steps = 400
-    inputs = _inputs(steps, INPUTS)
-
-    def kept(segment):
-        model = NTM(_cell(num_slots=200), segment=segment, remat=True)
-        loss = jax.jit(jax.grad(lambda p, x: jnp.sum(model.apply({"params": p}, x) ** 2)))
-        return loss.lower(_params(), inputs).compile().memory_analysis().temp_size_in_bytes
-
-    memory = 4 * 200 * WIDTH  # of one step
-    assert kept(0) > steps * memory
-    # Forty steps in place of four hundred, and what does not depend on their number.
-    assert kept(20) < kept(0) / 4
-
-
-def test_segments_leave_the_trace_as_it_is():
-    model = NTM(_cell())
-    whole, split = (models.trace(m, _params(), _inputs()) for m in (model, model.clone(segment=2)))
-    jax.tree.map(np.testing.assert_array_equal, whole, split)
-
-
-# What does not fit.
+# Errors and documentation.
 
 
 @pytest.mark.parametrize("shape", [(INPUTS,), ()])
-def test_inputs_without_a_time_axis_are_refused(shape):
+def test_inputs_without_time_axis_raise(shape):
     with pytest.raises(ValueError, match=r"inputs: expected \[B, T, I\] or \[T, I\], got shape"):
         NTM(_cell()).apply({"params": _params()}, jnp.zeros(shape))
 
 
 @pytest.mark.parametrize("shape", [(STEPS,), (BATCH, STEPS + 1), (BATCH, 1), (BATCH, STEPS, 1)])
-def test_a_mask_of_another_shape_is_refused_with_both_shapes(shape):
+def test_mask_of_wrong_shape_raises(shape):
     with pytest.raises(ValueError, match=r"mask: expected shape \(2, 5\), got \(") as error:
         NTM(_cell()).apply({"params": _params()}, _inputs(), jnp.ones(shape, bool))
     assert str(shape) in str(error.value)
 
 
-def test_a_carry_of_another_batch_is_refused_by_both_sizes():
+def test_carry_of_wrong_batch_size_raises():
     with pytest.raises((ValueError, TypeError, AssertionError), match=r"13.*\b2\b|\b2\b.*13"):
         _run(_params(), _inputs(), None, _state((13,)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "message"),
+    [
+        (
+            {"learned_init": ("memory", "heads")},
+            ValueError,
+            r"learned_init: .*'head'.* \['heads'\]",
+        ),
+        (
+            {"learn_carry": True},
+            ValueError,
+            "learn_carry: expected False, .*learned_init, got True",
+        ),
+        ({"addressing_noise_std": -0.1}, ValueError, "addressing_noise_std: .* 0 to 100, got -0.1"),
+        ({"addressing_noise_std": 101}, ValueError, "addressing_noise_std: .* 0 to 100, got 101"),
+        ({"head_noise": 0.1}, TypeError, "head_noise: renamed to addressing_noise_std"),
+        ({"segment": 4}, TypeError, "segment: renamed to remat_chunk_size"),
+    ],
+)
+def test_invalid_fields_raise(fields, error, message):
+    with pytest.raises(error, match=message):
+        NTM(_cell(), **fields)
+
+
+def test_docstring_example_runs():
+    (example,) = doctest.DocTestFinder(recurse=False).find(NTM, "NTM", globs={})
+    assert example.examples
+    assert doctest.DocTestRunner().run(example).failed == 0

@@ -8,20 +8,20 @@ from ntm_jax.training import loop
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory):
-    """A run to its end that nothing happens to, with checkpoints of 8 and 12 updates."""
-    workdir = tmp_path_factory.mktemp("whole") / "run"
+def complete_run(tmp_path_factory):
+    """An undisturbed run, with checkpoints of steps 8 and 12."""
+    workdir = tmp_path_factory.mktemp("complete") / "run"
     with jax.numpy_dtype_promotion("standard"):
-        loop.train(tiny_config("dense"), workdir)
+        loop.train(tiny_config("per_step_dense"), workdir)
     return workdir
 
 
 @pytest.fixture
-def copy(whole, tmp_path):
-    """Makes a folder that is a copy of the run, anew each time."""
+def copy_run(complete_run, tmp_path):
+    """Replaces `run` in `tmp_path` by a copy of the complete run, and returns its path."""
 
-    def make():
+    def copy():
         shutil.rmtree(tmp_path / "run", ignore_errors=True)
-        return shutil.copytree(whole, tmp_path / "run")
+        return shutil.copytree(complete_run, tmp_path / "run")
 
-    return make
+    return copy

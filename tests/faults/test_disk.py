@@ -1,25 +1,28 @@
-"""A disk that takes no more: one clear line, and the older checkpoints as they were."""
+"""Disks that cannot be written to: one line of error, and the older checkpoints unchanged."""
 
-import resource
+import os
 import shutil
 import subprocess
+import sys
 
-from support import subprocess_utils
 import pytest
-from support.subprocess_utils import DENSE, command
-from test_checkpoints import files, same
-from test_loop import lines, stored
+from support.runs import assert_same_run, checkpoint_files
+from support.subprocess_utils import (
+    ONE_DEVICE,
+    ROOT,
+    TINY_CONFIG,
+    assert_one_line_error,
+    command,
+    environment,
+    start,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optax_promotion")]
 
-# Bytes in a file: the config, the log, metrics and the parts of a checkpoint are of these sizes.
-LIMITS = [100, 400, 1000, 1500, 2500]
-ROOMS = [0, 4, 8, 64, 500]  # KiB that are left, at the start
-# Sums are added up as here; and no warnings of a cache of compilations that takes no more.
-ENVIRONMENT = {"JAX_NUM_CPU_DEVICES": "1", "PYTHONWARNINGS": "ignore"}
-TRAIN = ("train.py", DENSE, "--workdir=run")
+TRAIN = ("train.py", TINY_CONFIG, "--workdir=run")
 
-_FILLED = """
+# Arguments: size of the disk in KiB, command. Copies the run from the disk to ../after.
+FULL_DISK_SCRIPT = """
 mount -t tmpfs -o size=$1k none disk && cp -r run disk && cd disk && shift || exit 3
 "$@"
 code=$?
@@ -28,93 +31,89 @@ cp -r run ../after && exit $code
 
 
 @pytest.fixture
-def cut_short(copy):
-    """A run after eight of its twelve updates."""
-    workdir = copy()
+def partial_run(copy_run):
+    """A run with a checkpoint of step 8 of 12."""
+    workdir = copy_run()
     shutil.rmtree(workdir / "checkpoints/12")
     return workdir
 
 
-def contents(workdir):
-    """Every byte of the checkpoint of eight updates."""
+def checkpoint_contents(workdir):
     checkpoint = workdir / "checkpoints/8"
-    return {name: (checkpoint / name).read_bytes() for name in files(checkpoint)}
+    return {name: (checkpoint / name).read_bytes() for name in checkpoint_files(checkpoint)}
 
 
-def assert_one_line(done, said):
-    assert done.returncode == 1, done.stderr
-    assert done.stderr.startswith("train.py: ")
-    assert said in done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
-
-
-def assert_it_goes_on(workdir, whole):
-    """Once nothing is in its way any more."""
-    done = command(workdir.parent, "train.py", DENSE, f"--workdir={workdir}", **ENVIRONMENT)
+def assert_resumes(workdir, complete_run):
+    arguments = ("train.py", TINY_CONFIG, f"--workdir={workdir}")
+    done = command(workdir.parent, *arguments, **ONE_DEVICE)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "resumed after 8 updates" in done.stdout
-    assert lines(workdir) == lines(whole)
-    assert same(stored(workdir), stored(whole))
+    assert "resumed at step 8" in done.stdout
+    assert_same_run(workdir, complete_run)
 
 
-@pytest.mark.parametrize("limit", LIMITS)
-def test_a_file_that_may_not_grow_is_as_a_full_disk(cut_short, whole, limit):
-    """On any Linux. First a run from its start, then the one that was cut short."""
-    before = contents(cut_short)
-    for name, last in (("new", "none yet"), ("run", str(cut_short / "checkpoints/8"))):
-        arguments = ("train.py", DENSE, f"--workdir={name}")
-        done = command(cut_short.parent, *arguments, limit=limit, **ENVIRONMENT)
-        assert_one_line(done, "File too large")
-        assert f"last good checkpoint: {last}" in done.stderr
-    assert contents(cut_short) == before
-    assert_it_goes_on(cut_short, whole)
+# In bytes: the sizes of the config, the log, the metrics and the parts of a checkpoint.
+@pytest.mark.parametrize("max_file_size", [100, 400, 1000, 1500, 2500])
+def test_file_size_limit(partial_run, complete_run, max_file_size):
+    before = checkpoint_contents(partial_run)
+    for name, latest in (("new", "none"), ("run", str(partial_run / "checkpoints/8"))):
+        arguments = ("train.py", TINY_CONFIG, f"--workdir={name}")
+        done = command(partial_run.parent, *arguments, max_file_size=max_file_size, **ONE_DEVICE)
+        assert_one_line_error(done, "train.py", "File too large")
+        assert f"latest checkpoint: {latest}" in done.stderr
+    assert checkpoint_contents(partial_run) == before
+    assert_resumes(partial_run, complete_run)
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_full_disk(cut_short, whole, room):
-    """A small one in memory, where a user may mount one."""
-    folder = cut_short.parent
-    alone = ["unshare", "--user", "--map-root-user", "--mount"]
-    (folder / "disk").mkdir()
-    mount = [*alone, "mount", "-t", "tmpfs", "none", folder / "disk"]
+@pytest.mark.parametrize("free_kib", [0, 4, 8, 64, 500])
+def test_full_disk(partial_run, complete_run, free_kib):
+    """In a small file system in memory, if the user may mount one."""
+    directory = partial_run.parent
+    namespace = ["unshare", "--user", "--map-root-user", "--mount"]
+    (directory / "disk").mkdir()
+    mount = [*namespace, "mount", "-t", "tmpfs", "none", directory / "disk"]
     if shutil.which("unshare") is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no disk can be mounted here")
-    sizes = [(cut_short / name).stat().st_size for name in files(cut_short)]
-    pages = sum(-(-size // 4096) for size in sizes)
+        pytest.skip("no file system can be mounted here")
+    files = checkpoint_files(partial_run)
+    num_pages = sum(-(-(partial_run / name).stat().st_size // 4096) for name in files)
+    train = [sys.executable, str(ROOT / "train.py"), *TRAIN[1:]]
     done = subprocess.run(
-        [*alone, "sh", "-c", _FILLED, "sh", str(4 * pages + room), *subprocess_utils.argv(*TRAIN)],
-        cwd=folder,
-        env=subprocess_utils.environment(**ENVIRONMENT),
+        [*namespace, "sh", "-c", FULL_DISK_SCRIPT, "sh", str(4 * num_pages + free_kib), *train],
+        cwd=directory,
+        env=environment(**ONE_DEVICE),
         capture_output=True,
         text=True,
     )
-    assert_one_line(done, "No space left on device")
-    assert f"last good checkpoint: {folder}/disk/run/checkpoints/8" in done.stderr
-    assert contents(folder / "after") == contents(cut_short)
-    assert_it_goes_on(folder / "after", whole)
+    assert_one_line_error(done, "train.py", "No space left on device")
+    assert f"latest checkpoint: {directory}/disk/run/checkpoints/8" in done.stderr
+    assert checkpoint_contents(directory / "after") == checkpoint_contents(partial_run)
+    assert_resumes(directory / "after", complete_run)
 
 
-@pytest.mark.parametrize("place", [".", "checkpoints"])
-def test_a_folder_that_may_not_be_written_to(cut_short, whole, place):
-    before = contents(cut_short)
-    (cut_short / place).chmod(0o555)
-    done = command(cut_short.parent, *TRAIN, limit=resource.RLIM_INFINITY, **ENVIRONMENT)
-    assert_one_line(done, "Permission denied")
-    assert f"last good checkpoint: {cut_short / 'checkpoints/8'}" in done.stderr
-    (cut_short / place).chmod(0o755)
-    assert contents(cut_short) == before
-    assert_it_goes_on(cut_short, whole)
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("name", [".", "checkpoints"])
+def test_read_only_directory(partial_run, complete_run, name):
+    before = checkpoint_contents(partial_run)
+    (partial_run / name).chmod(0o555)
+    done = command(partial_run.parent, *TRAIN, **ONE_DEVICE)
+    assert_one_line_error(done, "train.py", "Permission denied")
+    assert f"latest checkpoint: {partial_run / 'checkpoints/8'}" in done.stderr
+    (partial_run / name).chmod(0o755)
+    assert checkpoint_contents(partial_run) == before
+    assert_resumes(partial_run, complete_run)
 
 
-def test_a_second_run_in_the_folder_is_refused_and_the_first_goes_on(tmp_path):
-    arguments = (*TRAIN, "--config.num_steps=1000000")
-    first = subprocess_utils.start(tmp_path, *arguments)
+def test_locked_run_directory(tmp_path):
+    arguments = (*TRAIN, "--config.num_train_steps=1000000")
+    first = start(tmp_path, *arguments)
     first.stdout.readline()
-    assert_one_line(command(tmp_path, *arguments), "got one in which another process does")
+    done = command(tmp_path, *arguments)
+    message = f"run is locked by another training process (pid {first.pid})"
+    assert_one_line_error(done, "train.py", message)
     assert first.poll() is None
     first.kill()
     first.communicate()
-    third = subprocess_utils.start(tmp_path, *arguments)
+    # The lock ends with the process.
+    third = start(tmp_path, *arguments)
     assert third.stdout.readline()
     third.kill()
     assert third.communicate()[1] == ""

@@ -1,21 +1,48 @@
+"""The documents: README code runs, links resolve, and tables match the result files."""
+
+import ast
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [
+    "README.md",
+    "RESULTS.md",
+    "experiments/README.md",
+    "benchmarks/README.md",
+    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+]
 
 
-def test_the_python_of_the_readme_runs():
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def headings(page: str) -> set[str]:
+    """Returns the anchors that GitHub gives to the headings of a page."""
+    titles = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title).lower().replace(" ", "-") for title in titles}
+
+
+def test_readme_code_runs():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(blocks) == 3
     exec("\n".join(blocks), {})
 
 
-def test_the_tables_are_those_of_the_files():
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_and_pictures_exist(document):
+    page = ROOT / document
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), target
+        assert not anchor or anchor in headings(linked.read_text()), target
+
+
+def test_tables_match_result_files():
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.tables", "--check"],
+        [sys.executable, "-m", "experiments.tables", "--check"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -23,30 +50,7 @@ def test_the_tables_are_those_of_the_files():
     assert done.returncode == 0, done.stderr
 
 
-def test_the_tree_names_every_module():
-    modules = {path.relative_to(ROOT / "ntm_jax") for path in (ROOT / "ntm_jax").rglob("*.py")}
-    left_out = [
-        str(path)
-        for path in modules
-        if path.name not in ("__init__.py", "base.py") and path.name not in README
-    ]
-    assert not left_out
-
-
-def headings(page: str) -> set[str]:
-    """The anchors that a page's headings have on GitHub."""
-    titles = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title).lower().replace(" ", "-") for title in titles}
-
-
-def test_every_link_and_picture_is_there():
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
-        path, _, anchor = target.partition("#")
-        page = ROOT / path if path else ROOT / "README.md"
-        assert page.exists(), target
-        assert not anchor or anchor in headings(page.read_text()), target
-
-
-def test_every_config_says_what_it_claims():
+def test_config_headers_name_their_command():
     for path in (ROOT / "configs").glob("*.py"):
-        assert f"python train.py --config=configs/{path.name}" in path.read_text()
+        header = ast.get_docstring(ast.parse(path.read_text())) or ""
+        assert f"python train.py --config=configs/{path.name}" in header, path.name

@@ -5,46 +5,55 @@ from pathlib import Path
 
 import jax
 import pytest
+from support.subprocess_utils import ROOT
 
-PROGRAM = "from ntm_jax import compilation; compilation.use_cache(); import jax; jax.jit(abs)(1.0)"
+CACHE_PROGRAM = """
+from ntm_jax.runtime.compilation_cache import enable_compilation_cache
+enable_compilation_cache()
+import jax
+jax.jit(abs)(1.0)
+"""
+FLAGS_PROGRAM = """
+from ntm_jax.runtime.compilation_cache import set_fast_compile_flags
+set_fast_compile_flags()
+import jax
+from jax._src import compiler
+jax.jit(abs)(1.0)
+options = compiler.get_compile_options(1, 1).executable_build_options.debug_options
+print(options.xla_backend_optimization_level)
+"""
 
 
-def compile_one(home: Path, **settings: str) -> set[str]:
-    """Compiles a program in a process of its own; returns the folders that then hold something."""
+def directories_with_files(home: Path, **settings: str) -> set[str]:
+    """Compiles in a subprocess with this home directory; returns where it wrote files."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("JAX", "XDG"))
     }
     environment = {**inherited, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", **settings}
-    environment |= {"HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])}
-    subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True)
+    environment |= {"HOME": str(home), "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", CACHE_PROGRAM], env=environment, check=True)
     return {str(path.parent.relative_to(home)) for path in home.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(
-    ("settings", "folders"),
+    ("settings", "expected"),
     [
         ({}, {".cache/ntm_jax"}),
         ({"XDG_CACHE_HOME": "{home}/other"}, {"other/ntm_jax"}),
         ({"JAX_COMPILATION_CACHE_DIR": "{home}/mine"}, {"mine"}),
         ({"JAX_ENABLE_COMPILATION_CACHE": "false"}, set()),
     ],
-    ids=["default", "the user's other", "JAX's own", "none"],
+    ids=["default", "XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR", "disabled"],
 )
-def test_what_is_compiled_is_kept_where_the_user_wants_it(tmp_path, settings, folders):
+def test_cache_directory(tmp_path, settings, expected):
     settings = {name: value.format(home=tmp_path) for name, value in settings.items()}
-    assert compile_one(tmp_path, **settings) == folders
+    assert directories_with_files(tmp_path, **settings) == expected
 
 
-@pytest.mark.skipif(jax.__version_info__ >= (0, 11), reason="its flags may be others")
-@pytest.mark.parametrize(("own", "level"), [("", 1), ("--xla_backend_optimization_level=2", 2)])
-def test_the_compiler_does_less_unless_the_user_says_otherwise(own, level):
-    program = (
-        "from ntm_jax import compilation; compilation.use_quick_compiler(); import jax;"
-        "from jax._src import compiler; jax.jit(abs)(1.0);"
-        "options = compiler.get_compile_options(1, 1).executable_build_options.debug_options;"
-        "print(options.xla_backend_optimization_level)"
-    )
-    environment = {**os.environ, "XLA_FLAGS": own, "JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
-    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
-    said = subprocess.check_output([sys.executable, "-c", program], env=environment)
-    assert int(said) == level
+@pytest.mark.skipif(jax.__version_info__ >= (0, 11), reason="no flags are set for this version")
+@pytest.mark.parametrize(("flags", "level"), [("", 1), ("--xla_backend_optimization_level=2", 2)])
+def test_xla_flags_take_precedence(flags, level):
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
+    environment["PYTHONPATH"] = str(ROOT)
+    output = subprocess.check_output([sys.executable, "-c", FLAGS_PROGRAM], env=environment)
+    assert int(output) == level

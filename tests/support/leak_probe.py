@@ -1,89 +1,97 @@
-"""A training run as it is typed, noting at every line of its log what the process holds on to.
+"""Trains a tiny NTM and records memory, open files and compilations at every line of metrics.
 
-python tests/watched.py NOTES train.py --config=...
+python tests/support/leak_probe.py NUM_STEPS NUM_LINES NUM_EVALUATIONS
 """
 
+import ctypes
+import gc
 import json
 import os
-import runpy
 import sys
 from pathlib import Path
 
 import jax
 import numpy as np
-from support.subprocess_utils import ROOT, start
+from support.subprocess_utils import start, wait
+from support.tiny_config import tiny_config
 
-from ntm_jax.training import loop
+from ntm_jax.training.loop import train
 
 MIB = 1 << 20
-_COMPILED = "/jax/core/compile/backend_compile_duration"  # what comes from the cache counts too
+_COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"  # cache hits count too
 
 
-def watch(cwd, updates, lines, due, **changes):
-    """What a tiny machine's run of so many updates noted; it has so many lines of its log.
+def record_run(cwd, num_steps, num_lines, num_evaluations):
+    """Trains in a subprocess; returns one record per line of metrics.
 
-    `due` of them have an evaluation and a checkpoint.
+    A checkpoint is stored at every evaluation.
     """
+    counts = map(str, (num_steps, num_lines, num_evaluations))
+    tests = str(Path(__file__).parents[1])
     process = start(
-        cwd,
-        "tests/watched.py",
-        "notes",
-        str(ROOT / "train.py"),
-        f"--config={ROOT / 'tests/support/tiny_config.py'}:ntm",
-        f"--config.num_steps={updates}",
-        f"--config.log_every={updates // lines}",
-        f"--config.eval_every={updates // due}",
-        f"--config.checkpoint_every={updates // due}",
-        f"--config.updates_after_solved={updates}",  # solved or not, it goes on to the end
-        "--workdir=run",
-        **changes,
+        cwd, "tests/support/leak_probe.py", *counts, PYTHONPATH=f"{Path(tests).parent}:{tests}"
     )
-    _, err = process.communicate()
-    assert (process.returncode, err) == (0, "")
-    notes = [json.loads(line) for line in (cwd / "notes").read_text().splitlines()]
-    assert len(notes) == lines
-    assert notes[-1]["step"] == updates
-    return notes
+    done = wait(process, timeout=None)
+    assert (done.returncode, done.stderr) == (0, "")
+    records = [json.loads(line) for line in (cwd / "records.jsonl").read_text().splitlines()]
+    assert len(records) == num_lines
+    assert records[-1]["step"] == num_steps
+    return records
 
 
-def assert_steady(notes, mib):
-    """After a fifth of the run nothing grows: no file, no compilation, memory by less than `mib`.
+def assert_steady(records, mib):
+    """Asserts that after the first fifth of the run nothing grows, memory by less than `mib`.
 
-    Memory is compared between the medians of ten lines: a checkpoint on its way counts for nothing.
+    Memory is compared between the medians of the first and the last ten records, because a
+    checkpoint that is being written adds to it. Returns its growth in MiB.
     """
-    warm = notes[len(notes) // 5 :]
-    first, last = ([note["resident"] for note in part] for part in (warm[:10], warm[-10:]))
-    grown = (np.median(last) - np.median(first)) / MIB
-    assert {note["compiled"] for note in warm} == {warm[0]["compiled"]}
-    assert {note["files"] for note in warm} == {warm[0]["files"]}
-    assert grown < mib, f"{grown:.1f} MiB more after {warm[-1]['step']} updates"
-    return grown
+    records = records[len(records) // 5 :]
+    first, last = (
+        np.median([record["memory"] for record in part]) for part in (records[:10], records[-10:])
+    )
+    growth = (last - first) / MIB
+    for name in ("compilations", "files"):
+        assert {record[name] for record in records} == {records[0][name]}
+    assert growth < mib, f"{growth:.1f} MiB more after {records[-1]['step']} training steps"
+    return growth
 
 
-def _resident():
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE")
+def _resident_bytes():
+    # Without file-backed pages, which the kernel may drop at any time.
+    (line,) = (
+        line
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("RssAnon:")
+    )
+    return 1024 * int(line.split()[1])
 
 
-def _main(notes, script, *arguments):
-    compiled, report = [], loop._Loop.report
+def _main(num_steps, num_lines, num_evaluations):
+    config = tiny_config("ntm")
+    config.num_train_steps = num_steps
+    config.log_every_steps = num_steps // num_lines
+    config.eval_every_steps = config.checkpoint_every_steps = num_steps // num_evaluations
+    config.train_steps_after_solved = num_steps  # it must not stop early
+    compilations = []
 
     def listen(event, seconds, **_):
-        if event == _COMPILED:
-            compiled.append(seconds)
+        if event == _COMPILE_EVENT:
+            compilations.append(seconds)
 
-    def noted(self, state, measured, step):
-        report(self, state, measured, step)
+    def record(step):
+        if step % (num_steps // 10) == 0:
+            gc.collect()
+            ctypes.CDLL(None).malloc_trim(0)  # returns freed memory to the kernel
         files = len(os.listdir("/proc/self/fd"))
-        line = dict(step=step, resident=_resident(), files=files, compiled=len(compiled))
-        with Path(notes).open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        values = dict(
+            step=step, memory=_resident_bytes(), files=files, compilations=len(compilations)
+        )
+        with Path("records.jsonl").open("a") as file:
+            file.write(json.dumps(values) + "\n")
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    loop._Loop.report = noted
-    sys.argv = [script, *arguments]
-    runpy.run_path(script, run_name="__main__")
+    train(config, Path("run"), on_log=record)
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    _main(*map(int, sys.argv[1:]))

@@ -1,41 +1,36 @@
-"""Two processes that train one run together, each in a folder of its own: no disk is shared."""
+"""Runs train.py as two processes, each in its own directory: they share no disk."""
 
 import contextlib
 import socket
 
-from support.subprocess_utils import DENSE, ended, start
+from support.subprocess_utils import ONE_DEVICE, TINY_CONFIG, start, wait
 
-ARGUMENTS = ("train.py", DENSE, "--workdir=run")
-# One device each; and no warnings of a cache of compilations that takes no more.
-ALONE = {"JAX_NUM_CPU_DEVICES": "1", "PYTHONWARNINGS": "ignore"}
-
-
-def _free_port():
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
+ARGUMENTS = ("train.py", TINY_CONFIG, "--workdir=run")
 
 
 @contextlib.contextmanager
-def pair(cwd, *arguments, limit=None):
-    """Processes 0 and 1 on their way, in `cwd`/0 and `cwd`/1; `limit` is of the first's files.
+def start_pair(cwd, *arguments, max_file_size=None):
+    """Starts processes 0 and 1 in `cwd`/0 and `cwd`/1, and kills them at the end.
 
-    Whatever happens, they have ended when it is left.
+    `max_file_size` limits the files of process 0.
     """
-    port, processes = _free_port(), []
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    processes = []
     try:
-        for number in range(2):
-            (cwd / str(number)).mkdir(exist_ok=True)
+        for index in range(2):
+            (cwd / str(index)).mkdir(exist_ok=True)
             processes.append(
                 start(
-                    cwd / str(number),
+                    cwd / str(index),
                     *ARGUMENTS,
                     f"--coordinator=127.0.0.1:{port}",
                     "--num_processes=2",
-                    f"--process_id={number}",
+                    f"--process_id={index}",
                     *arguments,
-                    limit=limit if number == 0 else None,
-                    **ALONE,
+                    max_file_size=max_file_size if index == 0 else None,
+                    **ONE_DEVICE,
                 )
             )
         yield processes
@@ -46,6 +41,11 @@ def pair(cwd, *arguments, limit=None):
 
 
 def run_pair(cwd, *arguments, **options):
-    """Both, once they have ended."""
-    with pair(cwd, *arguments, **options) as processes:
-        return [ended(process) for process in processes]
+    """Runs both processes to their end; see `start_pair`."""
+    with start_pair(cwd, *arguments, **options) as processes:
+        return [wait(process) for process in processes]
+
+
+def without_gloo(text):
+    """Returns the output without the lines that Gloo prints when the processes connect."""
+    return "".join(line for line in text.splitlines(True) if not line.startswith("[Gloo]"))

@@ -1,4 +1,4 @@
-"""Configs and command lines that nobody would write, or that somebody did."""
+"""Draws valid and invalid config_lib."""
 
 import functools
 import re
@@ -6,23 +6,32 @@ import re
 from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
-from ntm_jax.training import config as configs
 from ntm_jax.tasks import TASKS
+from ntm_jax.training import config as config_lib
 
-MODELS = ("ntm", "skip_lstm", "gru", "transformer", "keras_lstm", "dense")
-CHOICES = ("adam", "graves_rmsprop", "feed_forward", "lstm", "gru", "tanh", "relu", "sigmoid")
-CHOICES += ("linear", "marked", "constant", "random", "learned", "one_hot", "uniform", "zero")
+MODELS = ("ntm", "lstm_skip", "gru", "transformer", "keras_lstm", "per_step_dense")
+CHOICES = ("adam", "rmsprop_graves2013", "feed_forward", "lstm", "gru", "tanh", "relu", "sigmoid")
+CHOICES += (
+    "linear",
+    "first_slot_marker",
+    "constant",
+    "random",
+    "learned",
+    "one_hot",
+    "uniform",
+    "zero",
+)
 CHOICES += ("float32", "bfloat16", "default", "ntm_keras", "paper")
 CHOICES += ("collier", *TASKS, *MODELS)
 
-# What makes any model small; a field that it has not is left out.
+# Makes any model small; keys that a model does not have are left out.
 SMALL = {
-    "num_steps": 2,
+    "num_train_steps": 2,
     "batch_size": 2,
-    "log_every": 1,
-    "eval_every": 2,
-    "checkpoint_every": 2,
-    "eval_sequences": 2,
+    "log_every_steps": 1,
+    "eval_every_steps": 2,
+    "checkpoint_every_steps": 2,
+    "num_eval_sequences": 2,
     "eval_lengths": (7,),
     "eval_repeats": (2,),
     "eval_items": (3,),
@@ -35,15 +44,15 @@ SMALL = {
     "model.hidden_sizes": (4,),
     "model.hidden_size": 4,
     "model.num_layers": 1,
-    "model.width": 8,
+    "model.d_model": 8,
     "model.num_heads": 2,
     "model.num_slots": 9,
-    "model.train_slots": (9, 12),
+    "model.train_num_slots": (9, 12),
     "model.slot_width": 3,
 }
 
-# Nothing in between that is in range and would train for days.
-WHOLE = st.one_of(
+# No valid value between 9 and the largest, which would train for days.
+INTEGERS = st.one_of(
     st.integers(-2, 9), st.sampled_from([-(10**30), -(10**9), 10**10, 2**31, 2**32, 2**64, 10**400])
 )
 REAL = st.one_of(
@@ -51,10 +60,10 @@ REAL = st.one_of(
     st.sampled_from([float("nan"), float("inf"), -float("inf"), 1e39, -1e300, 0.0]),
 )
 WORDS = st.one_of(st.sampled_from(CHOICES), st.text(max_size=4))
-LEAVES = st.one_of(WHOLE, REAL, WORDS, st.booleans(), st.none())
+LEAVES = st.one_of(INTEGERS, REAL, WORDS, st.booleans(), st.none())
 ANY = st.one_of(
     LEAVES,
-    st.lists(WHOLE, max_size=3).map(tuple),
+    st.lists(INTEGERS, max_size=3).map(tuple),
     st.lists(LEAVES, max_size=3).map(tuple),
     st.lists(LEAVES, max_size=2),
     st.integers(65, 99).map(lambda count: (3,) * count),
@@ -62,12 +71,12 @@ ANY = st.one_of(
 )
 
 
-def of_type(value):
-    """Values of the same type, most of them such as are in range."""
+def same_type(value):
+    """Returns a strategy for values of the type of `value`, most of them in range."""
     if isinstance(value, bool):
         return st.booleans()
     if isinstance(value, int):
-        return st.one_of(st.integers(1, 9), WHOLE)
+        return st.one_of(st.integers(1, 9), INTEGERS)
     if isinstance(value, float):
         return st.one_of(st.floats(0, 2), REAL)
     if isinstance(value, tuple):
@@ -76,29 +85,29 @@ def of_type(value):
 
 
 def small(task, model):
-    """A config that trains in a moment, as nested dicts."""
-    config = configs.default(task, model)
-    there = configs.flat(config)
-    config.update_from_flattened_dict({name: SMALL[name] for name in SMALL if name in there})
+    """Returns a config that trains in a moment."""
+    config = config_lib.default(task, model)
+    keys = config_lib.flatten(config)
+    config.update_from_flattened_dict({name: SMALL[name] for name in SMALL if name in keys})
     return config
 
 
 @st.composite
-def drawn_configs(draw):
-    """A small config with some of its values, or now and then all, drawn; or its names."""
+def configs(draw):
+    """Draws a small config with some values changed, rarely all of them, or renamed keys."""
     config = small(draw(st.sampled_from(sorted(TASKS))), draw(st.sampled_from(MODELS)))
-    usual = configs.flat(config)
-    names = st.sampled_from(sorted(usual))
-    chosen = draw(st.one_of(st.lists(names, min_size=1, max_size=4), st.just(sorted(usual))))
+    defaults = config_lib.flatten(config)
+    keys = st.sampled_from(sorted(defaults))
+    chosen = draw(st.one_of(st.lists(keys, min_size=1, max_size=4), st.just(sorted(defaults))))
     values = config.to_dict()
-    wild = draw(st.booleans())
-    for name in chosen:
+    any_type = draw(st.booleans())
+    for key in chosen:
         if len(chosen) > 4 and draw(st.integers(0, 9)) < 8:
             continue
-        section, _, field = name.rpartition(".")
+        section, _, field = key.rpartition(".")
         inner = values[section] if section else values
-        inner[field] = draw(ANY if wild else of_type(usual[name]))
-        if wild and draw(st.integers(0, 9)) == 0:
+        inner[field] = draw(ANY if any_type else same_type(defaults[key]))
+        if any_type and draw(st.integers(0, 9)) == 0:
             inner[draw(st.sampled_from(["learning_rat", "x", "num_slot"]))] = inner.pop(field)
     if draw(st.integers(0, 49)) == 0:
         values[draw(st.sampled_from(["task", "model"]))] = draw(ANY)
@@ -106,56 +115,15 @@ def drawn_configs(draw):
 
 
 @functools.cache
-def names():
-    """Every name that an error may begin with."""
-    of_each = (configs.flat(small(task, model)) for task in TASKS for model in MODELS)
-    return set().union(*of_each)
+def all_keys():
+    """Returns all keys of all tasks and models."""
+    keys = (config_lib.flatten(small(task, model)) for task in TASKS for model in MODELS)
+    return set().union(*keys)
 
 
-def assert_names_a_field(error, config):
-    """One line, with the field, what was expected and what came."""
-    said = str(error)
-    assert "\n" not in said
-    assert re.split(r"[:, ]", said)[0] in names() | configs.flat(config).keys(), said
-    assert ("expected" in said and "got" in said) or "no such setting" in said, said
-
-
-# Of a flag: what a shell may hand over.
-TEXTS = st.one_of(
-    LEAVES.map(str),
-    st.lists(WHOLE, max_size=3).map(lambda numbers: ",".join(map(str, numbers))),
-    st.lists(LEAVES, max_size=3).map(lambda values: str(tuple(values))),
-    st.sampled_from(
-        ["", "(", "(1,", "[]", "{}", "1e3", "0x10", "1_0", "None", "'", "\u0661", "a b"]
-    ),
-).filter(lambda text: "\0" not in text and text.isprintable())
-
-
-@st.composite
-def train_arguments(draw):
-    """Of train.py, beside what makes the run small."""
-    model = draw(st.sampled_from(["dense", "dense", "dense", "ntm"]))
-    names = [
-        *sorted(configs.flat(small("copy", model))),
-        "lerning_rate",
-        "model",
-        "task",
-        "model.x",
-    ]
-    settings = draw(st.lists(st.tuples(st.sampled_from(names), TEXTS), max_size=3))
-    flags = [f"--config.{name}={text}" for name, text in settings]
-    others = st.sampled_from(
-        ["--workdir=", "--workdir=file", "--workdir=file/run", "--workdir=folder", "--x=1", "word"]
-    )
-    return model, flags + draw(st.lists(others, max_size=1))
-
-
-@st.composite
-def eval_arguments(draw):
-    """Of eval.py, beside what makes the evaluation short."""
-    names = ["lengths", "items", "repeats", "counts", "slots", "member", "sequences", "seed"]
-    names += ["per_step", "json", "lenghts"]
-    settings = draw(st.lists(st.tuples(st.sampled_from(names), TEXTS), max_size=3))
-    folders = ["run", "run", "run", "empty", "file", "nothing", "", "half", "newer", "torn"]
-    folder = draw(st.sampled_from(folders))
-    return [f"--workdir={folder}", *(f"--{name}={text}" for name, text in settings)]
+def assert_names_a_key(error, config):
+    """Asserts that an error is one line with a key, the expected value and the given one."""
+    message = str(error)
+    assert "\n" not in message
+    assert re.split(r"[:, ]", message)[0] in all_keys() | config_lib.flatten(config).keys(), message
+    assert ("expected" in message and "got" in message) or "unknown key" in message, message

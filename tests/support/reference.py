@@ -1,8 +1,8 @@
-"""The machine again, from the paper alone: float64 NumPy and loops, one number at a time.
+"""Reference implementation of the NTM in float64 NumPy, written from the paper with scalar loops.
 
-The oracle of the tests. It shares no code and no tricks with the package: sums are loops, the
-circular shift is the double sum of equation 8, sharpening is a power. Names and letters are the
-paper's: M memory, w weighting, r read vector, e erase, a add, k key, beta, g, s, gamma.
+It shares no code with the package: sums are loops, the circular shift is the double sum of
+equation 8, sharpening is a power. The letters are the paper's: M memory, w weighting, r read
+vector, e erase vector, a add vector, k key, beta, g, s, gamma.
 """
 
 import math
@@ -41,7 +41,7 @@ def add(M, w, a):
 
 
 def write(M, ws, es, as_):
-    """Section 3.2 with several heads: all erases, and only then all adds."""
+    """Section 3.2 with several heads: all erases, then all adds."""
     for head in range(len(ws)):
         M = erase(M, ws[head], es[head])
     for head in range(len(ws)):
@@ -50,17 +50,16 @@ def write(M, ws, es, as_):
 
 
 def cosine(u, v):
-    """Equation 6: K[u, v] = u . v / (|u| |v|); a zero vector is similar to nothing."""
+    """Equation 6: K[u, v] = u . v / (|u| |v|); 0 for a zero vector."""
     dot = sum(float(x) * float(y) for x, y in zip(u, v, strict=True))
-    length_u = math.sqrt(sum(float(x) ** 2 for x in u))
-    length_v = math.sqrt(sum(float(y) ** 2 for y in v))
-    return 0.0 if length_u == 0.0 or length_v == 0.0 else dot / (length_u * length_v)
+    norm_u = math.sqrt(sum(float(x) ** 2 for x in u))
+    norm_v = math.sqrt(sum(float(y) ** 2 for y in v))
+    return 0.0 if norm_u == 0.0 or norm_v == 0.0 else dot / (norm_u * norm_v)
 
 
 def content_weights(M, k, beta):
     """Equation 5: w_c(i) = exp(beta K[k, M(i)]) / sum_j exp(beta K[k, M(j)])."""
-    powers = [math.exp(float(beta) * cosine(k, row)) for row in M]
-    return np.array([power / sum(powers) for power in powers])
+    return softmax([float(beta) * cosine(k, row) for row in M])
 
 
 def interpolate(w_content, w_previous, g):
@@ -74,13 +73,13 @@ def interpolate(w_content, w_previous, g):
 
 
 def shift(w, s):
-    """Equation 8: w~(i) = sum_j w(j) s(i - j), modulo N; the middle of s is the shift by 0."""
+    """Equation 8: w~(i) = sum_j w(j) s(i - j), modulo N; the middle of s is shift 0."""
     slots, middle = len(w), len(s) // 2
-    moved = np.zeros(slots)
+    shifted = np.zeros(slots)
     for j in range(slots):
         for index in range(len(s)):
-            moved[(j + index - middle) % slots] += float(w[j]) * float(s[index])
-    return moved
+            shifted[(j + index - middle) % slots] += float(w[j]) * float(s[index])
+    return shifted
 
 
 def sharpen(w, gamma):
@@ -90,7 +89,7 @@ def sharpen(w, gamma):
 
 
 def address(M, w_previous, k, beta, g, s, gamma):
-    """Figure 2, from content addressing to sharpening."""
+    """Figure 2: content addressing, interpolation, shift, sharpening."""
     w_content = content_weights(M, k, beta)
     w_gated = interpolate(w_content, w_previous, g)
     return sharpen(shift(w_gated, s), gamma)
@@ -105,8 +104,8 @@ def softplus(x):
 
 
 def softmax(x):
-    powers = [math.exp(float(v)) for v in x]
-    return np.array([power / sum(powers) for power in powers])
+    exponentials = [math.exp(float(v)) for v in x]
+    return np.array([value / sum(exponentials) for value in exponentials])
 
 
 def dense(x, layer):
@@ -118,26 +117,26 @@ def dense(x, layer):
 
 
 def feed_forward(params, carry, x):
-    """Tanh layers, from `Dense_0` upwards."""
+    """Tanh layers `Dense_0`, `Dense_1`, ..., from the input to the output."""
     for index in range(len(params)):
         x = np.tanh(dense(x, params[f"Dense_{index}"]))
     return carry, x
 
 
 def lstm(params, carry, x):
-    """LSTM without peepholes; its one layer holds input gate, forget gate, value, output gate."""
+    """LSTM without peepholes; one layer computes i, f, g and o, in this order."""
     c, h = carry
     raw = dense(np.concatenate([x, h]), params["Dense_0"])
     size = len(h)
     i, f = sigmoid(raw[:size]), sigmoid(raw[size : 2 * size])
-    value, o = np.tanh(raw[2 * size : 3 * size]), sigmoid(raw[3 * size :])
-    c = f * c + i * value
+    g, o = np.tanh(raw[2 * size : 3 * size]), sigmoid(raw[3 * size :])
+    c = f * c + i * g
     h = o * np.tanh(c)
     return (c, h), h
 
 
 def split_interface(raw, num_read_heads, num_write_heads, slot_width, max_shift):
-    """Head after head, reads first: key, beta, g, gamma, s; then every erase, then every add."""
+    """Per head k, beta, g, gamma, s, read heads first; then all e, then all a."""
     position = 0
 
     def take(count):
@@ -148,10 +147,10 @@ def split_interface(raw, num_read_heads, num_write_heads, slot_width, max_shift)
 
     heads = []
     for _ in range(num_read_heads + num_write_heads):
-        key = take(slot_width)
+        k = take(slot_width)
         beta, g = softplus(take(1)[0]), float(sigmoid(take(1))[0])
         gamma = 1.0 + softplus(take(1)[0])
-        heads.append({"k": key, "beta": beta, "g": g, "s": None, "gamma": gamma})
+        heads.append({"k": k, "beta": beta, "g": g, "gamma": gamma})
         heads[-1]["s"] = softmax(take(2 * max_shift + 1))
     es = [sigmoid(take(slot_width)) for _ in range(num_write_heads)]
     as_ = [take(slot_width) for _ in range(num_write_heads)]
@@ -160,40 +159,39 @@ def split_interface(raw, num_read_heads, num_write_heads, slot_width, max_shift)
 
 
 def step(params, state, x, controller, slot_width, max_shift, output_from_reads=True):
-    """One step of the machine.
+    """One step of the NTM; returns the next state and the output.
 
     `state` is (controller carry, M, read weightings, write weightings, read vectors), and
-    `controller` one of `feed_forward` and `lstm`. Returns the next state and the output.
+    `controller` is `feed_forward` or `lstm`.
     """
-    carry, M, w_reads, w_writes, r_last = state
-    seen = np.concatenate([x, *r_last])
-    carry, hidden = controller(params.get("controller", {}), carry, seen)
+    carry, M, w_reads, w_writes, reads = state
+    carry, hidden = controller(params.get("controller", {}), carry, np.concatenate([x, *reads]))
     raw = dense(hidden, params["interface"])
-    readers, writers, es, as_ = split_interface(
+    read_heads, write_heads, es, as_ = split_interface(
         raw, len(w_reads), len(w_writes), slot_width, max_shift
     )
-    w_writes = [address(M, w, **head) for w, head in zip(w_writes, writers, strict=True)]
+    w_writes = [address(M, w, **head) for w, head in zip(w_writes, write_heads, strict=True)]
     M = write(M, w_writes, es, as_)
-    w_reads = [address(M, w, **head) for w, head in zip(w_reads, readers, strict=True)]
+    w_reads = [address(M, w, **head) for w, head in zip(w_reads, read_heads, strict=True)]
     reads = [read(M, w) for w in w_reads]
     if output_from_reads:
         hidden = np.concatenate([hidden, *reads])
     return (carry, M, w_reads, w_writes, reads), dense(hidden, params["output"])
 
 
-def sequence(params, state, xs, **machine):
-    """The machine over time: the final state, and one output a step."""
+def sequence(params, state, xs, **options):
+    """Runs all steps; returns the final state and the outputs of all steps."""
     outputs = []
     for x in xs:
-        state, output = step(params, state, x, **machine)
+        state, output = step(params, state, x, **options)
         outputs.append(output)
     return state, np.array(outputs)
 
 
 def float64(tree):
-    """A nest of dicts, tuples and arrays, with every array in float64 NumPy."""
+    """Converts every array in a tree of dicts and tuples to float64 NumPy."""
     if isinstance(tree, dict):
-        return {name: float64(part) for name, part in tree.items()}
+        return {name: float64(subtree) for name, subtree in tree.items()}
     if isinstance(tree, tuple):
-        return tuple(float64(part) for part in tree)
+        return tuple(float64(subtree) for subtree in tree)
     return np.asarray(tree, np.float64)

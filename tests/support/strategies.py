@@ -1,4 +1,4 @@
-"""What the tests draw from: arrays for hypothesis, and parameters and inputs that are not tame."""
+"""Hypothesis strategies, and random parameters, inputs and states."""
 
 import hypothesis.extra.numpy as hnp
 import jax
@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from ntm_jax.addressing import AddressParameters
 from ntm_jax.cell import NTMState
 
-# Few sizes, because every new shape is compiled; 1 and 2 slots are where a shift wraps twice.
-slots = st.sampled_from([1, 2, 5])
-widths = st.sampled_from([1, 3])
-shifts = st.sampled_from([1, 3, 5])
-heads = st.sampled_from([1, 2, 3])
+# Few sizes, because every new shape is compiled; with 1 and 2 slots a shift wraps around twice.
+num_slots = st.sampled_from([1, 2, 5])
+slot_widths = st.sampled_from([1, 3])
+num_shifts = st.sampled_from([1, 3, 5])
+num_heads = st.sampled_from([1, 2, 3])
 
 
 def reals(*shape):
@@ -21,12 +21,12 @@ def reals(*shape):
 
 
 def units(*shape):
-    """Arrays in [0, 1], the ends included."""
+    """Arrays of multiples of 1/16 in [0, 1], both ends included."""
     return hnp.arrays(np.float32, shape, elements=st.integers(0, 16).map(lambda v: v / 16))
 
 
 def simplex(*shape):
-    """Weightings along the last axis, with exact zeros and one-hot ones among them."""
+    """Weightings along the last axis, some with exact zeros and some one-hot."""
     counts = hnp.arrays(np.int64, shape, elements=st.integers(0, 8))
     return counts.filter(lambda c: (c.sum(-1) > 0).all()).map(
         lambda c: (c / c.sum(-1, keepdims=True)).astype(np.float32)
@@ -34,31 +34,31 @@ def simplex(*shape):
 
 
 def scalars(low, high):
-    """Scalar arrays in [low, high], in steps of 1/16."""
+    """Scalar arrays of multiples of 1/16 in [low, high]."""
     return st.integers(low * 16, high * 16).map(lambda v: np.float32(v / 16))
 
 
 @st.composite
 def addresses(draw):
-    """A memory, a previous weighting, and what a head may emit."""
-    size, width, num_shifts = draw(slots), draw(widths), draw(shifts)
+    """Arguments of `addressing.address`: memory, previous weighting, address parameters."""
+    slots, width, shifts = draw(num_slots), draw(slot_widths), draw(num_shifts)
     parameters = AddressParameters(
         key=draw(reals(width)),
         strength=draw(scalars(0, 20)),
         gate=draw(scalars(0, 1)),
-        shift=draw(simplex(num_shifts)),
+        shift=draw(simplex(shifts)),
         sharpness=draw(scalars(1, 10)),
     )
-    return draw(reals(size, width)), draw(simplex(size)), parameters
+    return draw(reals(slots, width)), draw(simplex(slots)), parameters
 
 
 def normal(seed, *shape):
-    """Normally distributed numbers, [shape], float32."""
+    """Standard normal numbers, [shape], float32."""
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def shaken(params, seed=0, scale=0.7):
-    """Parameters of the same shapes with no zeros and no symmetry: biases are tested too."""
+def random_params(params, seed=0, scale=0.7):
+    """Normal parameters of the same shapes; no bias is zero, as it is after `init`."""
     generator = np.random.default_rng(seed)
     return jax.tree.map(
         lambda leaf: jax.numpy.asarray(generator.normal(size=leaf.shape) * scale, leaf.dtype),
@@ -66,15 +66,15 @@ def shaken(params, seed=0, scale=0.7):
     )
 
 
-def parameters(module, *arguments, seed=0):
-    """Parameters for these arguments, `shaken`; nothing is compiled to get them."""
+def init_random_params(module, *arguments, seed=0):
+    """`random_params` of a module called with these arguments; `init` is not compiled."""
     shapes = jax.eval_shape(module.init, jax.random.key(0), *arguments)
-    return shaken(shapes.get("params", {}), seed)
+    return random_params(shapes.get("params", {}), seed)
 
 
-def busy_state(cell, batch, input_features, seed=0):
-    """A carry as it may be in the middle of a sequence: no two slots, no two examples alike."""
-    first = jax.eval_shape(
+def random_state(cell, batch, input_features, seed=0):
+    """A random carry of a cell, as in the middle of a sequence: all slots and examples differ."""
+    initial = jax.eval_shape(
         lambda key: cell.initialize_carry(key, (*batch, input_features)), jax.random.key(0)
     )
     generator = np.random.default_rng(seed)
@@ -86,11 +86,11 @@ def busy_state(cell, batch, input_features, seed=0):
         return generator.normal(size=like.shape).astype(np.float32)
 
     state = NTMState(
-        controller=jax.tree.map(values, first.controller),
-        memory=values(first.memory),
-        read_weights=weights(first.read_weights),
-        write_weights=weights(first.write_weights),
-        read_vectors=values(first.read_vectors),
+        controller=jax.tree.map(values, initial.controller),
+        memory=values(initial.memory),
+        read_weights=weights(initial.read_weights),
+        write_weights=weights(initial.write_weights),
+        read_vectors=values(initial.read_vectors),
     )
     return jax.tree.map(jax.numpy.asarray, state)
 

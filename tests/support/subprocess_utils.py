@@ -1,4 +1,4 @@
-"""The scripts as processes."""
+"""Runs the scripts as subprocesses."""
 
 import contextlib
 import os
@@ -7,23 +7,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-# A process that starts, trains and saves as any other, and compiles next to nothing.
-DENSE = f"--config={ROOT / 'tests/support/tiny_config.py'}"
+ROOT = Path(__file__).parents[2]
+# The --config of a run that trains in seconds and compiles little.
+TINY_CONFIG = f"--config={ROOT / 'tests/support/tiny_config.py'}"
+# One device per process, so that runs agree bit for bit. Programs over the file size limit are not
+# cached, with a warning.
+ONE_DEVICE = {"JAX_NUM_CPU_DEVICES": "1", "PYTHONWARNINGS": "ignore"}
 
-# A disk that is full from so many bytes in a file on; and a root who may not write everywhere.
-_LIMITED = """
-import ctypes, os, resource, sys
+_LIMIT_FILE_SIZE = """
+import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, 2 * (int(sys.argv[1]),))
-PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
-ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
 os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
 
 
 @contextlib.contextmanager
 def files_no_larger_than(size):
-    """The same disk, for this process."""
+    """Makes writes beyond `size` bytes of a file fail in this process, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -32,27 +32,18 @@ def files_no_larger_than(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def argv(script, *arguments, limit=None):
-    """What starts a script.
-
-    `limit` is of the bytes in a file, or resource.RLIM_INFINITY for no more than a common user's
-    rights.
-    """
-    limited = [] if limit is None else ["-c", _LIMITED, str(limit)]
-    return [sys.executable, *limited, str(ROOT / script), *arguments]
-
-
 def environment(**changes):
-    """Ours with other values; a variable that is None is taken out."""
-    # 80 columns, as without a terminal, and nothing of JAX's own settings.
+    """Returns the environment with changes; None removes a variable."""
+    # 80 columns, as without a terminal.
     changed = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **changes}
     return {name: value for name, value in changed.items() if value is not None}
 
 
-def start(cwd, script, *arguments, limit=None, **changes):
-    """A process on its way."""
+def start(cwd, script, *arguments, max_file_size=None, **changes):
+    """Starts a script, given relative to the repository; `changes` are environment variables."""
+    limit = [] if max_file_size is None else ["-c", _LIMIT_FILE_SIZE, str(max_file_size)]
     return subprocess.Popen(
-        argv(script, *arguments, limit=limit),
+        [sys.executable, *limit, str(ROOT / script), *arguments],
         cwd=cwd,
         env=environment(**changes),
         stdout=subprocess.PIPE,
@@ -61,12 +52,20 @@ def start(cwd, script, *arguments, limit=None, **changes):
     )
 
 
-def ended(process, timeout=300):
-    """What a process said, once it has ended."""
+def wait(process, timeout=300):
+    """Waits for a process to end; returns its status and output."""
     out, err = process.communicate(timeout=timeout)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def command(cwd, script, *arguments, **options):
-    """A process that has ended, with what it said."""
-    return ended(start(cwd, script, *arguments, **options))
+    """Runs a script to its end; see `start`."""
+    return wait(start(cwd, script, *arguments, **options))
+
+
+def assert_one_line_error(done, script, message):
+    """Asserts that a script failed with one line on standard error that contains the message."""
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith(f"{script}: "), done.stderr
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr

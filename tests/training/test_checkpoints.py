@@ -4,152 +4,128 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.runs import DAMAGES, checkpoint_files, flip_bit, trees_equal
 from support.subprocess_utils import files_no_larger_than
 
 from ntm_jax.training.checkpoints import CheckpointError, Checkpoints
 
 PARAMS = {"dense": {"kernel": jnp.arange(6.0).reshape(2, 3)}}
-OPTIMIZER = (jnp.asarray(3, jnp.int32), {"mu": jnp.ones(2)})
+TRAIN_STATE = (jnp.asarray(3, jnp.int32), {"mu": jnp.ones(2)})
 
 
-def flip(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-# How a file can be damaged.
-WAYS = {
-    "truncated": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-    "flipped": flip,
-    "emptied": lambda path: path.write_bytes(b""),
-    "removed": lambda path: path.unlink(),
-}
-
-
-def files(checkpoint):
-    """The names of all files of a checkpoint: every run has others."""
-    return [path.relative_to(checkpoint) for path in checkpoint.rglob("*") if path.is_file()]
-
-
-def same(one, other):
-    return all(
-        np.array_equal(a, b)
-        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
-    )
-
-
-def test_what_is_saved_comes_back(tmp_path):
-    Checkpoints(tmp_path).save(7, PARAMS, OPTIMIZER)
+def test_checkpoint_round_trip(tmp_path):
+    Checkpoints(tmp_path).save(7, PARAMS, TRAIN_STATE)
     again = Checkpoints(tmp_path)
     assert again.steps() == [7]
-    _, params, optimizer, remarks = again.restore(7, PARAMS, OPTIMIZER)
-    assert not remarks
+    _, params, train_state, warnings = again.restore(7, PARAMS, TRAIN_STATE)
+    assert not warnings
     np.testing.assert_array_equal(params["dense"]["kernel"], PARAMS["dense"]["kernel"])
-    np.testing.assert_array_equal(optimizer[0], 3)
-    np.testing.assert_array_equal(optimizer[1]["mu"], np.ones(2))
+    np.testing.assert_array_equal(train_state[0], 3)
+    np.testing.assert_array_equal(train_state[1]["mu"], np.ones(2))
 
 
-def test_parameters_come_back_without_the_optimizer(tmp_path):
+def test_parameters_alone_are_restored(tmp_path):
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(1, PARAMS, OPTIMIZER)
+    checkpoints.save(1, PARAMS, TRAIN_STATE)
     found = checkpoints.restore(1, PARAMS)
-    assert found.optimizer_state is None
+    assert found.train_state is None
     np.testing.assert_array_equal(found.params["dense"]["kernel"], PARAMS["dense"]["kernel"])
 
 
-def test_the_newest_two_are_kept(tmp_path):
+def test_two_newest_are_kept(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     for step in (1, 2, 3):
-        checkpoints.save(step, PARAMS, OPTIMIZER)
+        checkpoints.save(step, PARAMS, TRAIN_STATE)
     assert not checkpoints.path(1).exists()
     assert checkpoints.steps() == [2, 3]
 
 
-def test_saving_the_same_step_again_is_harmless(tmp_path):
+def test_saving_the_same_step_twice(tmp_path):
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(1, PARAMS, OPTIMIZER)
-    checkpoints.save(1, PARAMS, OPTIMIZER)
+    checkpoints.save(1, PARAMS, TRAIN_STATE)
+    checkpoints.save(1, PARAMS, TRAIN_STATE)
     assert checkpoints.steps() == [1]
 
 
-def test_a_new_folder_has_none(tmp_path):
+def test_new_directory_has_no_checkpoint(tmp_path):
     assert Checkpoints(tmp_path).steps() == []
-    assert Checkpoints(tmp_path).restore_newest(PARAMS) is None
+    assert Checkpoints(tmp_path).restore_latest(PARAMS) is None
 
 
-def test_other_shapes_are_refused(tmp_path):
+def test_other_shapes_raise(tmp_path):
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(1, PARAMS, OPTIMIZER)
+    checkpoints.save(1, PARAMS, TRAIN_STATE)
     with pytest.raises(CheckpointError, match="expected a checkpoint that fits"):
         checkpoints.restore(1, {"dense": {"kernel": jnp.zeros((5, 3))}})
     with pytest.raises(CheckpointError, match="expected a checkpoint that fits"):
         checkpoints.restore(1, {"other": jnp.zeros(2)})
 
 
-def test_a_disk_that_takes_no_more_is_told_and_the_older_checkpoint_stays(tmp_path):
+def test_full_disk_keeps_the_older_checkpoint(tmp_path):
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(1, PARAMS, OPTIMIZER)
+    checkpoints.save(1, PARAMS, TRAIN_STATE)
     with (
         files_no_larger_than(100),
-        pytest.raises(CheckpointError, match=r"2: expected to store .* last good .*/1$"),
+        pytest.raises(CheckpointError, match=r"2: the checkpoint could not be stored: .*/1$"),
     ):
-        checkpoints.save(2, PARAMS, OPTIMIZER)
-    found = Checkpoints(tmp_path).restore_newest(PARAMS)
+        checkpoints.save(2, PARAMS, TRAIN_STATE)
+    found = Checkpoints(tmp_path).restore_latest(PARAMS)
     np.testing.assert_array_equal(found.params["dense"]["kernel"], PARAMS["dense"]["kernel"])
 
 
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(tmp_path):
-    """A byte of a number as well as one of a name; each file in one way here, in all when slow."""
+def test_damaged_checkpoint_falls_back(tmp_path):
+    """Each file in one way; tests/faults damages each in all ways."""
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(1, PARAMS, OPTIMIZER)
-    checkpoints.save(2, jax.tree.map(lambda leaf: leaf + 1, PARAMS), OPTIMIZER)
+    checkpoints.save(1, PARAMS, TRAIN_STATE)
+    checkpoints.save(2, jax.tree.map(lambda leaf: leaf + 1, PARAMS), TRAIN_STATE)
     newest = checkpoints.path(2)
     shutil.copytree(newest, tmp_path / "copy")
-    names = files(newest)
+    names = checkpoint_files(newest)
     assert len(names) > 10
     for number, name in enumerate(names):
-        way = list(WAYS)[number % len(WAYS)]
-        WAYS[way](newest / name)
-        found = checkpoints.restore_newest(PARAMS, OPTIMIZER)
+        way = list(DAMAGES)[number % len(DAMAGES)]
+        DAMAGES[way](newest / name)
+        found = checkpoints.restore_latest(PARAMS, TRAIN_STATE)
         assert found.step == 1, (name, way)
-        assert same((found.params, found.optimizer_state), (PARAMS, OPTIMIZER))
-        (remark,) = found.remarks
-        assert remark.startswith(f"{newest}: expected ")
-        assert remark.endswith(f"; going back to {checkpoints.path(1)}")
+        assert trees_equal((found.params, found.train_state), (PARAMS, TRAIN_STATE))
+        (warning,) = found.warnings
+        assert warning.startswith(f"{newest}: ")
+        assert warning.endswith("; using step 1 instead")
         shutil.rmtree(newest)
         shutil.copytree(tmp_path / "copy", newest)
-    assert checkpoints.restore_newest(PARAMS, OPTIMIZER).step == 2
+    assert checkpoints.restore_latest(PARAMS, TRAIN_STATE).step == 2
 
 
-def test_where_no_checkpoint_is_good_it_says_what_can_be_done(tmp_path):
+def test_all_checkpoints_damaged_raises(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     for step in (1, 2):
-        checkpoints.save(step, PARAMS, OPTIMIZER)
-        flip(checkpoints.path(step) / "checksums.json")
-    with pytest.raises(CheckpointError, match=r"/2: .*; no other is good: put a copy back, or"):
-        checkpoints.restore_newest(PARAMS)
+        checkpoints.save(step, PARAMS, TRAIN_STATE)
+        flip_bit(checkpoints.path(step) / "checksums.json")
+    with pytest.raises(
+        CheckpointError, match=r"/2: .*; there is no other valid checkpoint: restore"
+    ):
+        checkpoints.restore_latest(PARAMS)
     assert checkpoints.steps() == [1, 2]
 
 
-def test_a_checkpoint_of_an_older_version_is_taken_with_a_word(tmp_path):
-    """It lay where its checksums lie now."""
+def test_checkpoint_without_checksums_warns(tmp_path):
+    """Older versions stored the arrays one directory higher."""
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(1, PARAMS, OPTIMIZER)
+    checkpoints.save(1, PARAMS, TRAIN_STATE)
     (checkpoints.path(1) / "state").rename(tmp_path / "state")
     shutil.rmtree(checkpoints.path(1))
     (tmp_path / "state").rename(checkpoints.path(1))
-    found = checkpoints.restore_newest(PARAMS, OPTIMIZER)
-    assert same((found.params, found.optimizer_state), (PARAMS, OPTIMIZER))
-    assert found.remarks == [
-        f"{checkpoints.path(1)}: without checksums, as of an older version; taken unchecked"
+    found = checkpoints.restore_latest(PARAMS, TRAIN_STATE)
+    assert trees_equal((found.params, found.train_state), (PARAMS, TRAIN_STATE))
+    assert found.warnings == [
+        f"{checkpoints.path(1)}: no checksums (written by an older version); not verified"
     ]
 
 
-def test_what_a_killed_process_left_of_a_checkpoint_is_no_checkpoint(tmp_path):
+def test_unfinished_checkpoint_is_removed(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     for step in (1, 2):
-        checkpoints.save(step, PARAMS, OPTIMIZER)
+        checkpoints.save(step, PARAMS, TRAIN_STATE)
     unfinished = checkpoints.path(2).rename(checkpoints.path(2).with_suffix(".unfinished"))
     assert checkpoints.steps() == [1]
     checkpoints.remove_after(0)

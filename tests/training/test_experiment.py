@@ -1,3 +1,4 @@
+import dataclasses
 import re
 
 import jax
@@ -7,60 +8,64 @@ import optax
 import pytest
 from support.tiny_config import tiny_config
 
-from ntm_jax.training import experiment
+from ntm_jax.cell import NTMCell
+from ntm_jax.runtime import memory_estimate
 from ntm_jax.training import config as configs
+from ntm_jax.training.experiment import Experiment
 
 
-def settings(**overrides):
+def changed(**overrides):
     config = configs.default("copy", "ntm")
     config.update_from_flattened_dict(overrides)
     return config
 
 
-@pytest.mark.parametrize("model", ["ntm", "skip_lstm", "gru", "transformer", "keras_lstm", "dense"])
-def test_every_default_is_valid_and_builds(model):
+@pytest.mark.parametrize(
+    "model", ["ntm", "lstm_skip", "gru", "transformer", "keras_lstm", "per_step_dense"]
+)
+def test_every_default_config_builds(model):
     config = configs.default("copy", model)
-    configs.validate(config)
-    task = experiment.make_task(config)
-    inputs = jax.ShapeDtypeStruct((2, 5, task.input_features), jnp.float32)
-    network = experiment.make_model(config)
-    outputs, _ = jax.eval_shape(network.init_with_output, jax.random.key(0), inputs)
-    assert outputs.shape == (2, 5, task.output_features)
+    experiment = Experiment.from_config(config)
+    inputs = jax.ShapeDtypeStruct((2, 5, experiment.task.input_features), jnp.float32)
+    init = experiment.model.init_with_output
+    outputs, _ = jax.eval_shape(init, jax.random.key(0), inputs)
+    assert outputs.shape == (2, 5, experiment.task.output_features)
 
 
 @pytest.mark.parametrize("controller", ["feed_forward", "lstm", "gru"])
-@pytest.mark.parametrize("start", ["learned", "fixed"])
-def test_every_controller_and_start_trains(controller, start):
+@pytest.mark.parametrize("init", ["learned", "fixed"])
+def test_every_controller_has_gradients(controller, init):
     config = tiny_config()
     config.model.controller = controller
     config.model.hidden_sizes = (8, 4)
-    if start == "learned":
-        config.model.memory_start = "learned"
-        config.model.weights_start = "learned"
-        config.model.controller_start = "learned"
-    configs.validate(config)
-    inputs = jnp.ones((1, 4, experiment.make_task(config).input_features))
-    model = experiment.make_model(config)
+    if init == "learned":
+        config.model.memory_init = "learned"
+        config.model.head_init = "learned"
+        config.model.controller_init = "learned"
+    experiment = Experiment.from_config(config)
+    inputs = jnp.ones((1, 4, experiment.task.input_features))
+    model = experiment.model
     params = model.init(jax.random.key(0), inputs)["params"]
     gradient = jax.grad(lambda p: jnp.sum(model.apply({"params": p}, inputs)))(params)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
     learned = [name for name in params if name.startswith("initial")]
-    assert bool(learned) == (start == "learned")
+    assert bool(learned) == (init == "learned")
 
 
 @pytest.mark.parametrize(
-    ("start", "slots"),
-    [("marked", [[0.5, 0.5], [0.0, 0.0], [0.0, 0.0]]), ("constant", [[0.5, 0.5]] * 3)],
+    ("init", "memory"),
+    [("first_slot_marker", [[0.5, 0.5], [0.0, 0.0], [0.0, 0.0]]), ("constant", [[0.5, 0.5]] * 3)],
 )
-def test_the_first_memory_is_the_one_the_config_names(start, slots):
-    sizes = {"model.num_slots": 3, "model.slot_width": 2}
-    config = settings(**sizes, **{"model.memory_start": start, "model.memory_scale": 0.5})
-    state = experiment.make_model(config).cell.initialize_carry(jax.random.key(0), (4,))
-    np.testing.assert_array_equal(state.memory, slots)
+def test_memory_init_sets_the_initial_memory(init, memory):
+    sizes = {"model.num_slots": 3, "model.slot_width": 2, "model.train_num_slots": (22,)}
+    config = changed(**sizes, **{"model.memory_init": init, "model.memory_init_scale": 0.5})
+    cell = Experiment.from_config(config).model.cell
+    state = cell.initialize_carry(jax.random.key(0), (4,))
+    np.testing.assert_array_equal(state.memory, memory)
 
 
-def test_the_model_has_what_the_config_says():
-    config = settings(
+def test_model_keys_reach_the_model():
+    config = changed(
         **{
             "model.num_slots": 16,
             "model.slot_width": 5,
@@ -75,7 +80,7 @@ def test_the_model_has_what_the_config_says():
             "model.dtype": "bfloat16",
         }
     )
-    cell = experiment.make_model(config).cell
+    cell = Experiment.from_config(config).model.cell
     assert (cell.num_slots, cell.slot_width) == (16, 5)
     assert (cell.num_read_heads, cell.num_write_heads, cell.max_shift) == (2, 3, 2)
     assert (cell.gate_bias, cell.sharpness_bias) == (-1.5, 0.5)
@@ -83,17 +88,37 @@ def test_the_model_has_what_the_config_says():
     assert cell.dtype == jnp.bfloat16
 
 
-def test_slots_of_a_model_without_memory_are_refused():
+PLAIN_FIELDS = [
+    (field.name, field.default)
+    for field in dataclasses.fields(NTMCell)
+    if isinstance(field.default, bool | int | float | str)
+]
+
+
+@pytest.mark.parametrize(("name", "default"), PLAIN_FIELDS)
+def test_cell_fields_are_config_keys(name, default):
+    """An option of the cell needs no other file."""
+    config = changed()
+    assert config.model[name] == default
+    config.model[name] = (not default) if isinstance(default, bool) else default + 1
+    config.model.num_read_heads = max(config.model.num_read_heads, 2)
+    assert getattr(Experiment.from_config(config).model.cell, name) == config.model[name]
+
+
+def test_num_slots_without_a_memory_raises():
     with pytest.raises(configs.ConfigError, match="slots: expected a model with a memory"):
-        experiment.make_model(configs.default("copy", "dense"), num_slots=64)
+        Experiment.from_config(configs.default("copy", "per_step_dense"), num_slots=64)
 
 
-def test_graves_rmsprop_is_his_equations():
+def test_rmsprop_matches_graves_2013():
     """Graves (2013), equations 38 to 41, by hand in NumPy."""
-    config = settings(
-        optimizer="graves_rmsprop", learning_rate=1e-3, learning_rate_half_life=0, clip_norm=1e9
+    config = changed(
+        optimizer="rmsprop_graves2013",
+        learning_rate=1e-3,
+        learning_rate_half_life=0,
+        max_grad_norm=1e9,
     )
-    optimizer = experiment.make_optimizer(config)
+    optimizer = Experiment.from_config(config).optimizer
     weights = jnp.zeros(2)
     state = optimizer.init(weights)
     n, g, delta = np.zeros(2), np.zeros(2), np.zeros(2)
@@ -113,13 +138,11 @@ def test_graves_rmsprop_is_his_equations():
     ("adam_b2", "adam_eps", "learning_rates"),
     [(0.9, 1e-8, 6.2), (0.99, 1e-8, 10.5), (0.999, 1e-8, 31.8), (0.9, 1.0, 0.826)],
 )
-def test_a_lone_gradient_moves_by_what_adam_allows(
-    optax_promotion, adam_b2, adam_eps, learning_rates
-):
+def test_single_gradient_moves_as_adam_predicts(optax_promotion, adam_b2, adam_eps, learning_rates):
     """In all: sum over t of (1 - b1) b1^t / (sqrt((1 - b2) b2^t) + eps), after nothing."""
-    config = settings(adam_b2=adam_b2, learning_rate=0.5, learning_rate_half_life=0)
+    config = changed(adam_b2=adam_b2, learning_rate=0.5, learning_rate_half_life=0)
     config.adam_eps = adam_eps
-    optimizer = experiment.make_optimizer(config)
+    optimizer = Experiment.from_config(config).optimizer
 
     def update(step, carry):
         gradient = jnp.where(step == 10_000, jnp.ones(1), jnp.zeros(1))
@@ -134,69 +157,111 @@ def test_a_lone_gradient_moves_by_what_adam_allows(
 @pytest.mark.parametrize(
     ("overrides", "sizes"),
     [
-        ({"model.train_slots": (64, 24)}, [24, 64]),
-        ({"model.train_slots": (), "model.num_slots": 32}, [32]),
+        ({"model.train_num_slots": (64, 24)}, [24, 64]),
+        ({"model.train_num_slots": (), "model.num_slots": 32}, [32]),
     ],
 )
-def test_training_has_the_memories_that_the_config_names(overrides, sizes):
-    config = settings(**overrides)
-    assert [model.cell.num_slots for model in experiment.make_trained_models(config)] == sizes
+def test_train_num_slots_sets_the_train_models(overrides, sizes):
+    config = changed(**overrides)
+    assert [m.cell.num_slots for m in Experiment.from_config(config).train_models] == sizes
 
 
-def test_a_model_without_a_memory_trains_as_it_is():
-    config = configs.default("copy", "dense")
-    assert experiment.make_trained_models(config) == [experiment.make_model(config)]
+def test_model_without_a_memory_trains_itself():
+    experiment = Experiment.from_config(configs.default("copy", "per_step_dense"))
+    assert experiment.train_models == [experiment.model]
+    assert experiment.num_slots is None
 
 
 @pytest.mark.parametrize(
     ("overrides", "clipped"),
     [
-        ({"clip_norm": 0.5}, [0.3, 0.4]),
-        ({"clip_norm": 0.0}, [3.0, 4.0]),
-        ({"clip_norm": 0.0, "clip_value": 3.5}, [3.0, 3.5]),
+        ({"max_grad_norm": 0.5}, [0.3, 0.4]),
+        ({"max_grad_norm": 0.0}, [3.0, 4.0]),
+        ({"max_grad_norm": 0.0, "max_grad_value": 3.5}, [3.0, 3.5]),
     ],
 )
-def test_clipping_is_by_global_norm_or_by_value(optax_promotion, overrides, clipped):
-    optimizer = experiment.make_optimizer(settings(learning_rate=1.0, **overrides))
-    # Adam's first step has length one whatever the gradient, so look at its first moment.
+def test_gradients_are_clipped(optax_promotion, overrides, clipped):
+    optimizer = Experiment.from_config(changed(learning_rate=1.0, **overrides)).optimizer
+    # Adam's first step does not depend on the size of the gradient; its first moment does.
     _, state = optimizer.update(jnp.array([3.0, 4.0]), optimizer.init(jnp.zeros(2)))
     moments = [leaf for leaf in jax.tree.leaves(state) if leaf.shape == (2,)]
     np.testing.assert_allclose(moments[0], 0.1 * np.array(clipped), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("make", "name", "value", "said"),
+    ("key", "value", "message"),
     [
-        (experiment.make_task, "task.min_length", 0, "task.min_length, task.max_length: expected 1 <="),
-        (experiment.make_task, "task.format", "mine", "task.format: expected one of ('default', "),
-        (experiment.make_model, "model.hidden_sizes", (), "model.hidden_sizes: expected at least one"),
-        (experiment.make_trained_models, "model.train_slots", (9,), "model.train_slots: expected 20"),
-        (experiment.make_task, "eval_lengths", (0, 3), "eval_lengths: expected at least 1, got 0"),
+        ("task.min_length", 0, "task.min_length, task.max_length: expected 1 <="),
+        ("task.format", "mine", "task.format: expected one of ('default', "),
+        ("model.hidden_sizes", (), "model.hidden_sizes: expected at least one"),
+        ("model.train_num_slots", (9,), "model.train_num_slots: expected at least 20"),
     ],
 )
-def test_what_only_shows_in_building_is_named_as_well(make, name, value, said):
-    config = settings(**{"model.controller": "lstm", name: value})
-    with pytest.raises(configs.ConfigError, match="^" + re.escape(said)):
-        make(config)
+def test_invalid_combinations_raise(key, value, message):
+    config = changed(**{"model.controller": "lstm", key: value})
+    with pytest.raises(configs.ConfigError, match="^" + re.escape(message)):
+        Experiment.from_config(config)
 
 
-def test_a_memory_too_small_for_the_task_is_refused():
-    config = settings(**{"model.train_slots": (), "model.num_slots": 19})
-    with pytest.raises(configs.ConfigError, match="model.num_slots: expected 20 or more for copy"):
-        experiment.make_trained_models(config)
+def test_memory_too_small_for_the_task_raises():
+    config = changed(**{"model.train_num_slots": (), "model.num_slots": 19})
+    with pytest.raises(configs.ConfigError, match="model.num_slots: expected at least 20 for"):
+        Experiment.from_config(config)
 
 
-def test_a_memory_with_fewer_slots_than_its_start_is_learned_for_is_refused():
-    learned = {"model.memory_start": "learned", "model.num_slots": 21}
+def test_fewer_slots_than_learned_raise():
+    learned = {"model.memory_init": "learned", "model.num_slots": 21}
     with pytest.raises(configs.ConfigError, match="model.num_slots: expected at least the 22"):
-        experiment.make_model(settings(**learned))
+        Experiment.from_config(changed(**learned))
     with pytest.raises(configs.ConfigError, match="slots: expected at least the 22 .*, got 20"):
-        experiment.make_model(settings(**learned), num_slots=20)
+        Experiment.from_config(changed(**learned), num_slots=20)
 
 
-def test_the_learning_rate_halves_in_its_half_life(optax_promotion):
-    config = settings(learning_rate=0.5, learning_rate_half_life=2, clip_norm=1e9)
-    optimizer = experiment.make_optimizer(config)
+def test_fixed_size_task_allows_no_curriculum():
+    config = configs.default("ngrams", "ntm")
+    config.curriculum = "growing"
+    with pytest.raises(configs.ConfigError, match="^curriculum: expected 'uniform' for ngrams"):
+        Experiment.from_config(config)
+
+
+@pytest.mark.parametrize(
+    ("curriculum", "expected"),
+    [("uniform", (0.0, 1.0, 0.0)), ("max_size", (1.0, 1.0, 0.0)), ("growing", (0.0, 0.0, 0.25))],
+)
+def test_curriculum_sets_the_size_range(curriculum, expected):
+    config = changed(curriculum=curriculum, curriculum_steps=4)
+    assert Experiment.from_config(config).curriculum[:3] == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.num_slots", 10**9),
+        ("model.hidden_sizes", (10**8, 10**8)),
+        ("batch_size", 10**9),
+        ("num_seeds", 10_000),
+        ("task.num_bits", 10**9),
+        ("eval_lengths", (3, 10**9)),
+    ],
+)
+def test_sizes_beyond_the_memory_raise(key, value, monkeypatch):
+    monkeypatch.setattr(memory_estimate, "available_bytes", lambda: 2**20)
+
+    def check(config):
+        experiment = Experiment.from_config(config)
+        experiment.check_training_memory()
+        experiment.check_evaluation_memory(experiment.eval_sizes, config.num_seeds)
+
+    config = tiny_config()
+    check(config)
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(configs.ConfigError, match=f"^{key}: expected a value that fits into"):
+        check(config)
+
+
+def test_learning_rate_halves(optax_promotion):
+    config = changed(learning_rate=0.5, learning_rate_half_life=2, max_grad_norm=1e9)
+    optimizer = Experiment.from_config(config).optimizer
     state = optimizer.init(jnp.zeros(1))
     sizes = []
     for _ in range(5):

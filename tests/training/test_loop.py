@@ -1,365 +1,350 @@
+import functools
 import json
 import os
 import signal
 import threading
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_train_step import make, same
+from support.runs import assert_same_run, metrics_lines, stored_checkpoint, trees_equal
 from support.tiny_config import tiny_config
 
 from ntm_jax.evaluation import scoring
-from ntm_jax.training import run_dir, success, loop
-from ntm_jax.training.checkpoints import Checkpoints
-from ntm_jax.tasks.base import label
+from ntm_jax.tasks.base import SuccessThresholds, format_size
 from ntm_jax.tasks.copy import Copy
+from ntm_jax.training import loop, model_factory, run_dir
+from ntm_jax.training.checkpoints import Checkpoints
 from ntm_jax.training.restore import load_run
+from ntm_jax.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("optax_promotion")
 
 
-def lines(workdir):
-    """All metrics but the clock."""
-    return [
-        {name: value for name, value in line.items() if name != "seconds"}
-        for line in run_dir.read_metrics(workdir)
-    ]
+def interrupt_at(step):
+    """Returns a callback that sends SIGINT to this process at a step."""
 
-
-def stored(workdir):
-    """Every array of the newest checkpoint."""
-    checkpoints = Checkpoints(workdir)
-    updates = make(run_dir.load_config(workdir))
-    found = checkpoints.restore_newest(*updates.to_checkpoint(updates.init()))
-    return found.step, jax.tree.leaves((found.params, found.optimizer_state))
-
-
-def test_the_average_is_what_is_evaluated_and_kept(tmp_path, monkeypatch):
-    states, save = [], loop._Loop.save
-
-    def spy(self, state, step):
-        states.append(jax.device_get(state))
-        save(self, state, step)
-
-    monkeypatch.setattr(loop._Loop, "save", spy)
-    config = tiny_config()
-    config.ema_decay = 0.9
-    loop.train(config, tmp_path)
-    last, kept = states[-1], load_run(tmp_path)
-    assert same(kept.members, last.average)
-    assert not same(last.average, last.params)
-    (result,) = scoring.evaluate(kept.model, kept.params, kept.task, [5], 8, seed=12)
-    evaluated = [line for line in lines(tmp_path) if line["kind"] == "evaluation"][-1]
-    assert evaluated["bit_errors_per_sequence"]["5"] == result.bit_errors_per_sequence
-
-
-def interrupt_at(monkeypatch, stop_at):
-    """A real SIGINT after so many updates; until `monkeypatch.undo`."""
-    report = loop._Loop.report
-
-    def interrupt(self, state, measured, step):
-        report(self, state, measured, step)
-        if step == stop_at:
+    def on_log(completed):
+        if completed == step:
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(loop._Loop, "report", interrupt)
+    return on_log
 
 
-def run_whole(tmp_path_factory, config):
-    """The folder and the summary of a run from beginning to end."""
-    workdir = tmp_path_factory.mktemp("runs") / "whole"
+def train_once(tmp_path_factory, config):
+    workdir = tmp_path_factory.mktemp("runs") / "run"
     with jax.numpy_dtype_promotion("standard"):
         return workdir, loop.train(config, workdir)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    return run_whole(tmp_path_factory, tiny_config())
+def run(tmp_path_factory):
+    """An uninterrupted run of one seed: its directory and its summary."""
+    return train_once(tmp_path_factory, tiny_config())
 
 
-def test_a_run_leaves_what_it_promises(whole):
-    workdir, summary = whole
-    assert summary["stopped"] == "num_steps"
+@pytest.fixture
+def always_solved(monkeypatch):
+    monkeypatch.setattr(Copy, "thresholds", SuccessThresholds(np.inf, np.inf, np.inf))
+
+
+def all_finite(workdir):
+    _, items = stored_checkpoint(workdir)
+    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(items))
+
+
+def test_run_directory_is_complete(run):
+    workdir, summary = run
+    assert summary["stop_reason"] == "num_train_steps"
     assert summary == json.loads((workdir / "summary.json").read_text())
-    assert summary["step"] == 12
-    assert summary["sequences"] == 48
+    assert (summary["step"], summary["sequences"]) == (12, 48)
     assert {"jax", "flax", "optax"} <= summary["versions"].keys()
-    assert run_dir.load_config(workdir).to_dict() == tiny_config().to_dict()
+    assert run_dir.load_config(workdir) == tiny_config().to_dict()
     steps = {kind: [] for kind in ("training", "evaluation")}
-    for line in lines(workdir):
+    for line in metrics_lines(workdir):
         steps[line["kind"]].append(line["step"])
     assert steps == {"training": [2, 4, 6, 8, 10, 12], "evaluation": [4, 8, 12]}
     assert Checkpoints(workdir).steps() == [8, 12]
     assert list(workdir.glob("events.out.tfevents.*"))
-    assert "all updates done, not solved: 12 updates" in (workdir / "train.log").read_text()
+    assert "all training steps, not solved: step 12" in (workdir / "train.log").read_text()
 
 
-def test_evaluation_of_the_run_is_what_training_measured(whole):
-    workdir, summary = whole
-    config = run_dir.load_config(workdir)
-    trained = load_run(workdir)
+def test_train_builds_task_and_model_once(tmp_path, monkeypatch):
+    calls = {"task": 0, "model": 0}
+
+    def count(owner, name, key):
+        original = getattr(owner, name)
+
+        @functools.wraps(original)
+        def counted(*args, **kwargs):
+            calls[key] += 1
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    count(Copy, "__post_init__", "task")
+    count(model_factory, "_make_model", "model")
+    loop.train(tiny_config("per_step_dense"), tmp_path)
+    assert calls == {"task": 1, "model": 1}
+
+
+def test_metrics_are_fetched_once_per_log_line(tmp_path, monkeypatch):
+    config = tiny_config("per_step_dense")
+    config.eval_every_steps = config.checkpoint_every_steps = config.num_train_steps
+    fetches, to_host, per_line = [0], loop._to_host, []
+
+    def counted(tree):
+        fetches[0] += 1
+        return to_host(tree)
+
+    monkeypatch.setattr(loop, "_to_host", counted)
+    loop.train(config, tmp_path, on_log=lambda _: per_line.append(fetches[0]))
+    assert per_line == [1, 2, 3, 4, 5, 6]
+
+
+def test_restored_model_repeats_the_evaluation(run):
+    workdir, summary = run
+    config, trained = run_dir.load_config(workdir), load_run(workdir)
     results = scoring.evaluate(
         trained.model,
-        trained.params,
+        trained.first_params,
         trained.task,
-        config.eval_lengths,
-        config.eval_sequences,
+        config["eval_lengths"],
+        config["num_eval_sequences"],
         seed=summary["step"],
     )
-    found = {label(r.size): r.bit_errors_per_sequence for r in results}
-    assert found == summary["bit_errors_per_sequence"]
+    errors = {format_size(r.size): r.bit_errors_per_sequence for r in results}
+    assert errors == summary["bit_errors_per_sequence"]
+
+
+def test_averaged_parameters_are_stored(tmp_path, monkeypatch):
+    states, to_checkpoint = [], Trainer.to_checkpoint
+
+    def spy(self, state):
+        states.append(jax.device_get(state))
+        return to_checkpoint(self, state)
+
+    monkeypatch.setattr(Trainer, "to_checkpoint", spy)
+    config = tiny_config("per_step_dense")
+    config.ema_decay = 0.9
+    loop.train(config, tmp_path)
+    assert trees_equal(load_run(tmp_path).params, states[-1].ema_params)
+    assert not trees_equal(states[-1].ema_params, states[-1].params)
 
 
 @pytest.mark.parametrize("stop_at", [2, 4, 6])
-def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(whole, tmp_path, monkeypatch, stop_at):
-    """A real SIGINT, between two checkpoints or at one; then the same call again."""
-    interrupt_at(monkeypatch, stop_at)
-    summary = loop.train(tiny_config(), tmp_path)
-    assert (summary["stopped"], summary["step"]) == ("SIGINT", stop_at)
-    monkeypatch.undo()
-    assert loop.train(tiny_config(), tmp_path)["stopped"] == "num_steps"
-    assert lines(tmp_path) == lines(whole[0])
-    (step, arrays), (whole_step, whole_arrays) = stored(tmp_path), stored(whole[0])
-    assert step == whole_step
-    for one, other in zip(arrays, whole_arrays, strict=True):
-        np.testing.assert_array_equal(one, other)
+def test_resume_is_bit_exact(run, tmp_path, stop_at):
+    summary = loop.train(tiny_config(), tmp_path, on_log=interrupt_at(stop_at))
+    assert (summary["stop_reason"], summary["step"]) == ("SIGINT", stop_at)
+    assert loop.train(tiny_config(), tmp_path)["stop_reason"] == "num_train_steps"
+    assert_same_run(tmp_path, run[0])
 
 
-def test_a_run_that_lost_its_last_steps_writes_them_again_once(whole, tmp_path, monkeypatch):
-    """A crash after metrics were written and before the next checkpoint."""
-
-    def crash(self, state, measured, step):
-        report(self, state, measured, step)
+def test_crashed_run_repeats_its_last_steps_once(run, tmp_path):
+    def crash(step):
         if step == 6:
             raise KeyboardInterrupt
 
-    report = loop._Loop.report
-    monkeypatch.setattr(loop._Loop, "report", crash)
     with pytest.raises(KeyboardInterrupt):
-        loop.train(tiny_config(), tmp_path)
-    monkeypatch.undo()
+        loop.train(tiny_config(), tmp_path, on_log=crash)
     assert Checkpoints(tmp_path).steps() == [4]
     loop.train(tiny_config(), tmp_path)
-    assert lines(tmp_path) == lines(whole[0])
+    assert metrics_lines(tmp_path) == metrics_lines(run[0])
 
 
 @pytest.mark.parametrize("stop_at", [4, 6])
-def test_a_machine_that_learns_nothing_begins_anew_also_when_resumed(
-    tmp_path, monkeypatch, stop_at
-):
-    config = tiny_config("dense")
-    config.restart_after = 4
-    summary = loop.train(config, tmp_path / "whole")
-    restarts = [line["step"] for line in lines(tmp_path / "whole") if line["kind"] == "restarted"]
-    assert restarts == [4, 8]  # not at the end, 12
+def test_restarts_are_bit_exact_when_resumed(tmp_path, stop_at):
+    config = tiny_config("per_step_dense")
+    config.restart_after_steps = 4
+    summary = loop.train(config, tmp_path / "complete")
+    lines = metrics_lines(tmp_path / "complete")
+    assert [line["step"] for line in lines if line["kind"] == "restarted"] == [4, 8]  # not at 12
     assert summary["restarts"] == 2
-    interrupt_at(monkeypatch, stop_at)
-    loop.train(config, tmp_path / "resumed")
-    monkeypatch.undo()
+    loop.train(config, tmp_path / "resumed", on_log=interrupt_at(stop_at))
     assert loop.train(config, tmp_path / "resumed")["restarts"] == 2
-    assert lines(tmp_path / "resumed") == lines(tmp_path / "whole")
-    assert same(stored(tmp_path / "resumed"), stored(tmp_path / "whole"))
-    config.restart_after = 0
-    loop.train(config, tmp_path / "left")
-    assert not same(stored(tmp_path / "left"), stored(tmp_path / "whole"))
+    assert_same_run(tmp_path / "resumed", tmp_path / "complete")
+    config.restart_after_steps = 0
+    loop.train(config, tmp_path / "none")
+    checkpoints = (stored_checkpoint(tmp_path / name) for name in ("none", "complete"))
+    assert not trees_equal(*checkpoints)
 
 
-def test_a_finished_run_trains_no_further(whole, capsys):
-    workdir, summary = whole
-    before = lines(workdir)
+def test_finished_run_does_not_train_further(run):
+    workdir, summary = run
+    before = metrics_lines(workdir)
     assert loop.train(tiny_config(), workdir) == summary
     assert json.loads((workdir / "summary.json").read_text()) == summary
-    assert lines(workdir) == before
+    assert metrics_lines(workdir) == before
 
 
-def test_another_config_in_the_folder_is_refused(whole):
+def test_other_config_in_the_directory_raises(run):
     config = tiny_config()
     config.learning_rate = 0.1
-    with pytest.raises(run_dir.RunError, match=r"learning_rate: 0\.002 there, 0\.1 now"):
-        loop.train(config, whole[0])
+    with pytest.raises(run_dir.RunError, match=r"learning_rate: 0\.002 stored, 0\.1 given"):
+        loop.train(config, run[0])
 
 
-@pytest.mark.parametrize(("wanted", "step"), [(1, 4), (2, 8)])
-def test_it_stops_once_solved_for_as_long_as_wanted(tmp_path, monkeypatch, wanted, step):
-    monkeypatch.setattr(success, "is_solved", lambda *_: True)
-    config = tiny_config()
-    config.solved_in_a_row = wanted
+@pytest.mark.parametrize(("patience", "step"), [(1, 4), (2, 8)])
+def test_training_stops_once_solved(tmp_path, always_solved, patience, step):
+    config = tiny_config("per_step_dense")
+    config.solved_patience = patience
     summary = loop.train(config, tmp_path)
-    assert (summary["stopped"], summary["step"], summary["solved"]) == ("solved", step, True)
+    assert (summary["stop_reason"], summary["step"], summary["solved"]) == ("solved", step, True)
     assert summary["first_solved_at_step"] == 4
-    assert "solved at" in (tmp_path / "train.log").read_text()
+    assert f"solved in {patience} consecutive" in (tmp_path / "train.log").read_text()
 
 
-def test_it_trains_on_after_it_is_solved_for_as_long_as_wanted(tmp_path, monkeypatch):
-    monkeypatch.setattr(success, "is_solved", lambda *_: True)
-    config = tiny_config()
-    config.solved_in_a_row, config.updates_after_solved = 1, 4
+def test_training_continues_after_solved(tmp_path, always_solved):
+    config = tiny_config("per_step_dense")
+    config.solved_patience, config.train_steps_after_solved = 1, 4
     summary = loop.train(config, tmp_path / "four")
-    assert (summary["stopped"], summary["step"], summary["solved_at_step"]) == ("solved", 8, 4)
-    assert summary["held"]
-    config.updates_after_solved = 1000
-    assert loop.train(config, tmp_path / "all")["stopped"] == "num_steps"
+    expected = ("solved", 8, 4)
+    assert (summary["stop_reason"], summary["step"], summary["solved_at_step"]) == expected
+    assert summary["stayed_solved"]
+    config.train_steps_after_solved = 1000
+    assert loop.train(config, tmp_path / "all")["stop_reason"] == "num_train_steps"
 
 
-def test_values_that_are_never_finite_stop_the_run_with_advice(tmp_path, monkeypatch):
-    config = tiny_config()
-    config.max_skipped = 3
-    training_sample = loop.Updates._update
+def poison_state(monkeypatch, at_step):
+    """Makes all parameters infinite before the training step `at_step`."""
+    run_steps = Trainer.run
 
-    def poisoned(self, state, *others, **model):
-        params = jax.tree.map(lambda leaf: leaf * np.inf, state.params)
-        bad = state._replace(
-            params=jax.tree.map(
-                lambda good, worse: jax.lax.select(
-                    jax.numpy.broadcast_to(state.step >= 5, good.shape), worse, good
-                ),
-                state.params,
-                params,
-            )
-        )
-        return training_sample(self, bad, *others, **model)
+    def poisoned(self, state, num_steps, active=None):
+        if int(state.step[0]) == at_step:
+            state = state._replace(params=jax.tree.map(lambda leaf: leaf * np.inf, state.params))
+        return run_steps(self, state, num_steps, active)
 
-    monkeypatch.setattr(loop.Updates, "_update", poisoned)
+    monkeypatch.setattr(Trainer, "run", poisoned)
+
+
+def test_nonfinite_training_stops_with_advice(tmp_path, monkeypatch):
+    config = tiny_config("per_step_dense")
+    config.max_consecutive_nonfinite = 2
+    poison_state(monkeypatch, at_step=6)
     with pytest.raises(loop.TrainingError) as error:
         loop.train(config, tmp_path)
     message = str(error.value)
-    assert message.startswith("update 8: the loss or its gradient was not finite for 3 updates")
-    assert f"last good checkpoint: {tmp_path / 'checkpoints' / '4'}" in message
+    expected = "step 8: the loss or its gradient was not finite for 2 training steps in a row"
+    assert message.startswith(expected)
+    assert f"latest checkpoint: {tmp_path / 'checkpoints' / '4'}" in message
     assert "learning_rate" in message
     assert Checkpoints(tmp_path).steps() == [4]
 
 
-def test_parameters_that_are_not_finite_are_not_stored(tmp_path, monkeypatch):
-    """From update 7 on, which is too late to give up before the checkpoint at 8."""
-    run = loop.Updates.run
-
-    def poisoned(self, state, num_updates, going_on):
-        state, measured = run(self, state, num_updates, going_on)
-        if int(state.step[0]) == 6:
-            state = state._replace(params=jax.tree.map(lambda leaf: leaf * np.nan, state.params))
-        return state, measured
-
-    monkeypatch.setattr(loop.Updates, "run", poisoned)
+def test_nonfinite_parameters_are_not_stored(tmp_path, monkeypatch):
+    """From step 7 on, too late for the seed to fail before the checkpoint at 8."""
+    poison_state(monkeypatch, at_step=6)
     with pytest.raises(loop.TrainingError) as error:
-        loop.train(tiny_config("dense"), tmp_path)
-    assert str(error.value).startswith("update 8: expected finite parameters, got others; last go")
-    assert f"last good checkpoint: {tmp_path / 'checkpoints' / '4'}" in str(error.value)
-    assert all(np.isfinite(leaf).all() for leaf in stored(tmp_path)[1])
-    assert lines(tmp_path)[-2]["skipped"] == 2
+        loop.train(tiny_config("per_step_dense"), tmp_path)
+    assert str(error.value).startswith("step 8: the parameters are not finite; latest checkpoint")
+    assert f"latest checkpoint: {tmp_path / 'checkpoints' / '4'}" in str(error.value)
+    assert all_finite(tmp_path)
+    assert metrics_lines(tmp_path)[-2]["skipped_steps"] == 2
 
 
-def test_an_input_that_is_not_finite_is_skipped_and_counted(tmp_path, monkeypatch):
+def test_nonfinite_inputs_are_skipped_and_counted(tmp_path, monkeypatch):
     sample = Copy.sample
 
-    def poisoned(self, key, batch_size, *span):
-        batch = sample(self, key, batch_size, *span)
+    def poisoned(self, key, batch_size, *size_range):
+        batch = sample(self, key, batch_size, *size_range)
         bad = jax.random.uniform(jax.random.fold_in(key, 1)) < 0.3
-        return batch._replace(inputs=jax.numpy.where(bad, np.nan, batch.inputs))
+        return batch._replace(inputs=jnp.where(bad, np.nan, batch.inputs))
 
     monkeypatch.setattr(Copy, "sample", poisoned)
-    summary = loop.train(tiny_config("dense"), tmp_path)
-    assert (summary["stopped"], summary["step"]) == ("num_steps", 12)
-    assert 0 < summary["skipped_updates"] < 12
-    assert lines(tmp_path)[-2]["skipped"] == summary["skipped_updates"]
-    assert all(np.isfinite(leaf).all() for leaf in stored(tmp_path)[1])
+    summary = loop.train(tiny_config("per_step_dense"), tmp_path)
+    assert (summary["stop_reason"], summary["step"]) == ("num_train_steps", 12)
+    assert 0 < summary["skipped_steps"] < 12
+    assert metrics_lines(tmp_path)[-2]["skipped_steps"] == summary["skipped_steps"]
+    assert all_finite(tmp_path)
 
 
-def test_an_interrupted_run_is_saved_before_it_is_evaluated(tmp_path, monkeypatch):
-    config = tiny_config("dense")
-    interrupt_at(monkeypatch, 4)
+def test_interrupted_run_is_saved_before_evaluation(tmp_path):
+    config = tiny_config("per_step_dense")
+    loop.train(config, tmp_path / "stopped", on_log=interrupt_at(4))
+    assert [line["step"] for line in metrics_lines(tmp_path / "stopped")] == [2, 4]
     loop.train(config, tmp_path / "stopped")
-    monkeypatch.undo()
-    assert [line["step"] for line in lines(tmp_path / "stopped")] == [2, 4]
-    loop.train(config, tmp_path / "stopped")
-    loop.train(config, tmp_path / "whole")
-    assert lines(tmp_path / "stopped") == lines(tmp_path / "whole")
+    loop.train(config, tmp_path / "complete")
+    assert metrics_lines(tmp_path / "stopped") == metrics_lines(tmp_path / "complete")
 
 
-def test_training_off_the_main_thread_works(tmp_path):
-    config = tiny_config()
-    config.num_steps = 2
-    found = []
+def test_training_works_outside_the_main_thread(tmp_path):
+    config = tiny_config("per_step_dense")
+    config.num_train_steps = 2
+    steps = []
 
     def run():
         with jax.numpy_dtype_promotion("standard"):
-            found.append(loop.train(config, tmp_path)["step"])
+            steps.append(loop.train(config, tmp_path)["step"])
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    assert found == [2]
+    assert steps == [2]
 
 
-def ensemble():
-    config = tiny_config()
+def three_seeds(model="ntm"):
+    config = tiny_config(model)
     config.num_seeds = 3
     return config
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory):
-    return run_whole(tmp_path_factory, ensemble())
+def ensemble_run(tmp_path_factory):
+    return train_once(tmp_path_factory, three_seeds())
 
 
-def test_an_ensemble_is_each_seed_trained_alone(whole, three):
-    workdir, summary = three
+def test_ensemble_equals_single_seeds(run, ensemble_run):
+    workdir, summary = ensemble_run
     assert [member["seed"] for member in summary["members"]] == [0, 1, 2]
-    alone, first = whole[1], summary["members"][0]
+    single, first = run[1], summary["members"][0]
     assert (first["step"], first["sequences"]) == (12, 48)
-    assert first["bit_errors_per_sequence"] == pytest.approx(alone["bit_errors_per_sequence"])
-    for one, many in zip(lines(whole[0]), lines(workdir), strict=True):
+    assert first["bit_errors_per_sequence"] == pytest.approx(single["bit_errors_per_sequence"])
+    for one, many in zip(metrics_lines(run[0]), metrics_lines(workdir), strict=True):
         if one["kind"] == "training":
             assert many["loss"]["members"][0] == pytest.approx(one["loss"], rel=1e-4)
             assert many["loss"]["median"] == np.median(many["loss"]["members"])
     assert "3 seeds" in (workdir / "train.log").read_text()
-    assert "solved 0 of 3 (0 %, interval 0 % to 56 %)" in (workdir / "train.log").read_text()
+    assert "solved 0 of 3 (0 %, 95 % interval 0 % to 56 %)" in (workdir / "train.log").read_text()
 
 
-def test_a_resumed_ensemble_is_the_uninterrupted_one(three, tmp_path, monkeypatch):
-    interrupt_at(monkeypatch, 6)
-    assert loop.train(ensemble(), tmp_path)["stopped"] == "SIGINT"
-    monkeypatch.undo()
-    loop.train(ensemble(), tmp_path)
-    assert lines(tmp_path) == lines(three[0])
-    for one, other in zip(stored(tmp_path)[1], stored(three[0])[1], strict=True):
-        np.testing.assert_array_equal(one, other)
+def test_resumed_ensemble_is_bit_exact(ensemble_run, tmp_path):
+    summary = loop.train(three_seeds(), tmp_path, on_log=interrupt_at(6))
+    assert summary["stop_reason"] == "SIGINT"
+    loop.train(three_seeds(), tmp_path)
+    assert_same_run(tmp_path, ensemble_run[0])
 
 
-def test_a_solved_member_waits_for_the_others_also_when_resumed(tmp_path, monkeypatch):
-    """The second passes at once; the others never do."""
+def test_solved_member_stays_stopped_when_resumed(tmp_path, monkeypatch):
     evaluate = scoring.evaluate_members
 
-    def second_right(*arguments, **options):
+    def second_is_solved(*arguments, **options):
         first, second, third = evaluate(*arguments, **options)
         return [first, [r._replace(bit_errors_per_sequence=0.0) for r in second], third]
 
-    monkeypatch.setattr(evaluation, "evaluate_members", second_right)
-    config = ensemble()
-    config.solved_in_a_row = 1
-    interrupt_at(monkeypatch, 8)
-    loop.train(config, tmp_path)
-    # Past its step: the run that is resumed is not interrupted again.
+    monkeypatch.setattr(scoring, "evaluate_members", second_is_solved)
+    config = three_seeds()
+    config.solved_patience = 1
+    loop.train(config, tmp_path, on_log=interrupt_at(8))
     summary = loop.train(config, tmp_path)
     assert [member["step"] for member in summary["members"]] == [12, 4, 12]
     assert [member["solved_at_step"] for member in summary["members"]] == [None, 4, None]
 
 
-def test_a_lost_member_is_told_of_and_the_others_go_on(tmp_path, monkeypatch):
-    config = ensemble()
-    config.max_skipped = 3
-    init = loop.Updates.init
+def test_failed_member_is_reported(tmp_path, monkeypatch):
+    config = three_seeds("per_step_dense")
+    config.max_consecutive_nonfinite = 3
+    init = Trainer.init
 
     def poisoned(self):
         state = init(self)
         broken = jax.tree.map(lambda leaf: leaf.at[2].mul(np.nan), state.params)
         return state._replace(params=broken)
 
-    monkeypatch.setattr(loop.Updates, "init", poisoned)
+    monkeypatch.setattr(Trainer, "init", poisoned)
     summary = loop.train(config, tmp_path)
-    assert summary["stopped"] == "num_steps"
-    assert [member["skipped_updates"] for member in summary["members"]] == [0, 0, 4]
-    assert (
-        "seed 2, update 3: the loss or its gradient was not finite for 3 updates in a row"
-        in (tmp_path / "train.log").read_text()
-    )
+    assert summary["stop_reason"] == "num_train_steps"
+    assert [member["skipped_steps"] for member in summary["members"]] == [0, 0, 4]
+    message = "seed 2 failed, step 3: the loss or its gradient was not finite for 3 training steps"
+    assert message in (tmp_path / "train.log").read_text()
+    assert {"kind": "failed", "step": 4, "sequences": 16, "seeds": [2]} in metrics_lines(tmp_path)

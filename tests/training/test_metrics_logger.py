@@ -1,56 +1,100 @@
+import json
 import threading
 
+import numpy as np
 import pytest
 from support.subprocess_utils import files_no_larger_than
 
-from ntm_jax.training.progress import Progress
+from ntm_jax.tasks.copy import Copy
+from ntm_jax.training.metrics_logger import MetricsLogger
+from ntm_jax.training.train_step import TrainMetrics
 
 
-def test_lines_go_to_the_log_and_to_standard_output_whole(tmp_path, capsys):
+def make_logger(workdir, step=0):
+    return MetricsLogger(workdir, step, num_train_steps=10, batch_size=4, start_time=0.0)
+
+
+def metrics(loss, consecutive_nonfinite):
+    loss = np.asarray(loss, np.float32)
+    return TrainMetrics(loss, 8 * loss, loss, np.asarray(consecutive_nonfinite), 0 * loss)
+
+
+def lines(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_lines_go_to_the_log_and_the_console(tmp_path, capsys):
     line = "a line [with brackets], " + "long " * 40
-    with Progress(tmp_path, total=10, step=0) as progress:
-        progress.say(line)
-        progress.advance(5)
+    with make_logger(tmp_path) as logger:
+        logger.log(line)
     assert (tmp_path / "train.log").read_text() == line + "\n"
     assert capsys.readouterr().out == line + "\n"
 
 
-def test_a_resumed_run_appends_to_its_log(tmp_path):
+def test_resumed_run_appends_to_its_log(tmp_path):
     for step in (0, 5):
-        with Progress(tmp_path, total=10, step=step) as progress:
-            progress.say(f"from {step}")
+        with make_logger(tmp_path, step) as logger:
+            logger.log(f"from {step}")
     assert (tmp_path / "train.log").read_text() == "from 0\nfrom 5\n"
 
 
-def test_numbers_go_to_tensorboard_nested_ones_too(tmp_path):
-    with Progress(tmp_path, total=10, step=0) as progress:
-        progress.scalars(5, "evaluation", {"errors": {"10": 1.5}, "solved": False, "none": None})
+def test_training_metrics_are_means_of_finite_steps(tmp_path):
+    with make_logger(tmp_path) as logger:
+        logger.log_training(2, metrics([[1.0], [3.0]], [[0], [0]]), [0])
+        logger.log_training(4, metrics([[5.0], [np.nan]], [[0], [1]]), [1], omit=("grad_norm",))
+        logger.log_training(6, metrics([[np.nan], [np.nan]], [[2], [3]]), [3])
+    first, second, third = lines(tmp_path)
+    assert (first["kind"], first["step"], first["sequences"]) == ("training", 2, 8)
+    assert (first["loss"], first["bits_per_sequence"], first["grad_norm"]) == (2.0, 16.0, 2.0)
+    assert (second["loss"], second["skipped_steps"]) == (5.0, 1)
+    assert "grad_norm" not in second
+    assert third["loss"] is None
+
+
+def test_evaluations_are_written_by_size(tmp_path, capsys):
+    with make_logger(tmp_path) as logger:
+        errors = {(10,): [0.0, 4.0, 1.0], (20,): [0.0, 8.0, 2.0]}
+        solved = [True, False, False]
+        logger.log_evaluation(4, Copy(), errors, solved)
+    (line,) = lines(tmp_path)
+    assert line["bit_errors_per_sequence"]["20"]["members"] == [0.0, 8.0, 2.0]
+    assert line["bit_errors_per_sequence"]["20"]["median"] == 2.0
+    assert line["solved"] == solved
+    out = capsys.readouterr().out
+    assert "bit errors by length  10: 1  20: 2  (medians)  1 of 3 solved" in out
+
+
+def test_tensorboard_gets_nested_numbers(tmp_path):
+    with make_logger(tmp_path) as logger:
+        logger.log_evaluation(5, Copy(), {(10,): [1.5]}, [False])
+        logger.log_training(6, metrics([[np.nan]], [[1]]), [1])
     (events,) = tmp_path.glob("events.out.tfevents.*")
     content = events.read_bytes()
-    assert b"evaluation/errors/10" in content
+    assert b"evaluation/bit_errors_per_sequence/10" in content
     assert b"evaluation/solved" in content
-    assert b"none" not in content
+    assert b"training/skipped_steps" in content
+    assert b"training/loss" not in content  # no finite value
 
 
-def test_an_error_passes_through_and_the_log_stays(tmp_path):
-    with pytest.raises(ZeroDivisionError), Progress(tmp_path, total=1, step=0) as progress:
-        progress.say("before")
+def test_log_is_complete_after_an_error(tmp_path):
+    with pytest.raises(ZeroDivisionError), make_logger(tmp_path) as logger:
+        logger.log("before")
         raise ZeroDivisionError
     assert (tmp_path / "train.log").read_text() == "before\n"
 
 
-def test_a_full_disk_is_an_error_where_it_is_written_to(tmp_path, capsys):
-    """Not a traceback in a thread, and a wait without an end."""
+def test_full_disk_raises_where_it_is_written(tmp_path, capsys):
+    """A thread would print a traceback and block the end of the process."""
     threads = threading.active_count()
     with (
         files_no_larger_than(1000),
         pytest.raises(OSError, match="File too large"),
-        Progress(tmp_path, total=10, step=0) as progress,
+        make_logger(tmp_path) as logger,
     ):
         for step in range(100):
-            progress.scalars(step, "training", {"loss": 1.0})
+            logger.log_training(step, metrics([[1.0]], [[0]]), [0])
             assert threading.active_count() == threads
-        progress.flush()
+        logger.flush()
     assert capsys.readouterr() == ("", "")
     (events,) = tmp_path.glob("events.out.tfevents.*")
     assert 0 < events.stat().st_size <= 1000

@@ -3,147 +3,139 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from support.runs import make_trainer, trees_equal
 from support.tiny_config import tiny_config
 
 from ntm_jax.tasks import losses
-from ntm_jax.training import experiment
-from ntm_jax.training import config as configs
-from ntm_jax.training.train_step import Updates
+from ntm_jax.tasks.copy import Copy
+from ntm_jax.training.experiment import Experiment
 
 pytestmark = pytest.mark.usefixtures("optax_promotion")
 
 
-def make(config, task=None, optimizer=None):
-    return Updates(
-        experiment.make_trained_models(config),
-        task or experiment.make_task(config),
-        optimizer or experiment.make_optimizer(config),
-        config.batch_size,
-        configs.seeds(config),
-        config.ema_decay,
-        experiment.make_curriculum(config),
-    )
+def first(tree):
+    """Returns the first member."""
+    return jax.tree.map(lambda leaf: leaf[0], tree)
 
 
-def same(one, other):
-    return all(
-        np.array_equal(a, b)
-        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
-    )
-
-
-def test_many_updates_at_once_are_the_same_updates():
+def test_one_dispatch_equals_single_steps():
     config = tiny_config()
-    together, apart = make(config), make(config)
-    state, measured = together.run(together.init(), 3)
+    together, apart = make_trainer(config), make_trainer(config)
+    state, metrics = together.run(together.init(), 3)
     other = apart.init()
     losses = []
     for _ in range(3):
         other, one = apart.run(other, 1)
         losses.append(one.loss[0])
     assert state.step.tolist() == other.step.tolist() == [3]
-    np.testing.assert_allclose(measured.loss, losses, rtol=1e-6)
+    np.testing.assert_allclose(metrics.loss, losses, rtol=1e-6)
     for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(other.params), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-def test_the_average_forgets_exponentially_and_starts_without_bias():
-    config = tiny_config("dense")
+def test_ema_is_bias_corrected():
+    config = tiny_config("per_step_dense")
     config.ema_decay = 0.7
-    updates = make(config)
-    state, history = updates.init(), []
+    trainer = make_trainer(config)
+    state, history = trainer.init(), []
     for _ in range(5):
-        state, _ = updates.run(state, 1)
+        state, _ = trainer.run(state, 1)
         history.append(jax.device_get(state.params))
     weights = 0.7 ** np.arange(5)[::-1]
     expected = jax.tree.map(lambda *leaves: np.average(leaves, axis=0, weights=weights), *history)
-    for a, b in zip(jax.tree.leaves(state.average), jax.tree.leaves(expected), strict=True):
+    for a, b in zip(jax.tree.leaves(state.ema_params), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
-def test_without_a_decay_the_average_is_the_latest_and_stored_once():
-    config = tiny_config("dense")
+def test_without_ema_params_are_stored_once():
+    config = tiny_config("per_step_dense")
     config.ema_decay = 0.0
-    updates = make(config)
-    state, _ = updates.run(updates.init(), 3)
-    assert same(state.average, state.params)
-    params, others = updates.to_checkpoint(state)
+    trainer = make_trainer(config)
+    state, _ = trainer.run(trainer.init(), 3)
+    assert trees_equal(state.ema_params, state.params)
+    params, others = trainer.to_checkpoint(state)
     assert len(others) == 3
-    assert same(updates.from_checkpoint(params, others), state)
+    assert trees_equal(trainer.from_checkpoint(params, others), state)
 
 
-def test_a_seed_repeats_and_another_differs():
+def test_seed_determines_the_run():
     config = tiny_config()
-    first, again = make(config), make(config)
-    assert same(first.run(first.init(), 2), again.run(again.init(), 2))
+    first, again = make_trainer(config), make_trainer(config)
+    assert trees_equal(first.run(first.init(), 2), again.run(again.init(), 2))
     config.seed = 1
-    other = make(config)
-    assert not same(first.init().params, other.init().params)
+    other = make_trainer(config)
+    assert not trees_equal(first.init().params, other.init().params)
 
 
-def test_the_program_of_one_seed_serves_another():
-    config = tiny_config("dense")
-    one = make(config)
+def test_program_does_not_depend_on_the_seed():
+    config = tiny_config("per_step_dense")
+    one = make_trainer(config)
     one.compile(one.init(), 2)
     config.seed = 1
-    other, served = make(config), make(config)
-    served._compiled = one._compiled
-    assert same(served.run(served.init(), 2), other.run(other.init(), 2))
+    other, served = make_trainer(config), make_trainer(config)
+    served.compile = one.compile
+    assert trees_equal(served.run(served.init(), 2), other.run(other.init(), 2))
 
 
-def test_a_curriculum_says_what_an_update_sees():
-    def after(num_updates, curriculum, error=0.05, **task):
-        config = tiny_config("dense")
-        config.curriculum, config.curriculum_updates, config.curriculum_error = curriculum, 2, error
+def test_curriculum_changes_the_samples():
+    def run_with(num_steps, curriculum, threshold=0.05, **task):
+        config = tiny_config("per_step_dense")
+        config.curriculum, config.curriculum_steps, config.curriculum_loss_threshold = (
+            curriculum,
+            2,
+            threshold,
+        )
         config.task.update(task)
-        updates = make(config)
-        state, measured = updates.run(updates.init(), num_updates)
-        return state.params, measured._replace(grown=None)
+        trainer = make_trainer(config)
+        state, metrics = trainer.run(trainer.init(), num_steps)
+        return state.params, metrics._replace(curriculum_progress=None)
 
-    assert same(after(2, "none"), after(2, "uniform", min_length=3))
-    assert not same(after(2, "none"), after(2, "uniform"))
-    assert not same(after(2, "growing"), after(2, "uniform"))
-    assert not same(after(2, "growing", error=100.0), after(2, "growing"))
+    assert trees_equal(run_with(2, "max_size"), run_with(2, "uniform", min_length=3))
+    assert not trees_equal(run_with(2, "max_size"), run_with(2, "uniform"))
+    assert not trees_equal(run_with(2, "growing"), run_with(2, "uniform"))
+    assert not trees_equal(run_with(2, "growing", threshold=100.0), run_with(2, "growing"))
 
 
-def test_sizes_grow_by_each_update_of_small_error_up_to_the_largest():
-    def grown(error):
-        config = tiny_config("dense")
-        config.curriculum, config.curriculum_updates = "growing", 4
-        config.curriculum_error = error
-        updates = make(config)
-        state, measured = updates.run(updates.init(), 6)
-        return measured, state
+def test_size_range_grows_with_small_losses():
+    def run_with(error):
+        config = tiny_config("per_step_dense")
+        config.curriculum, config.curriculum_steps = "growing", 4
+        config.curriculum_loss_threshold = error
+        trainer = make_trainer(config)
+        state, metrics = trainer.run(trainer.init(), 6)
+        return metrics, state
 
-    always, state = grown(100.0)
-    np.testing.assert_allclose(always.grown[:, 0], [0, 0.25, 0.5, 0.75, 1, 1])
-    assert state.grown.tolist() == [1.0]
-    never, state = grown(1e-6)
-    assert state.grown.tolist() == [0.0]
+    always, state = run_with(100.0)
+    np.testing.assert_allclose(always.curriculum_progress[:, 0], [0, 0.25, 0.5, 0.75, 1, 1])
+    assert state.curriculum_progress.tolist() == [1.0]
+    never, state = run_with(1e-6)
+    assert state.curriculum_progress.tolist() == [0.0]
     bits = np.asarray(never.loss)[:5, 0] / np.log(2)
     between = float(bits[[bits.argmin(), bits.argmax()]].mean())
     first = int(np.argmax(bits < between))
-    sometimes, _ = grown(between)
-    np.testing.assert_allclose(sometimes.grown[: first + 2, 0], [0] * (first + 1) + [0.25])
+    sometimes, _ = run_with(between)
+    np.testing.assert_allclose(
+        sometimes.curriculum_progress[: first + 2, 0], [0] * (first + 1) + [0.25]
+    )
 
 
 def test_training_lowers_the_loss():
     config = tiny_config()
     config.learning_rate = 1e-2
     config.task.min_length = config.task.max_length = 1
-    updates = make(config)
-    _, measured = updates.run(updates.init(), 150)
-    assert measured.loss[-20:].mean() < 0.7 * measured.loss[:5].mean()
+    trainer = make_trainer(config)
+    _, metrics = trainer.run(trainer.init(), 150)
+    assert metrics.loss[-20:].mean() < 0.7 * metrics.loss[:5].mean()
 
 
-def test_an_update_is_skipped_and_counted_when_the_gradient_is_not_finite():
+def test_nonfinite_gradients_are_skipped():
     config = tiny_config()
-    updates = make(config)
-    state, _ = updates.run(updates.init(), 1)
+    trainer = make_trainer(config)
+    state, _ = trainer.run(trainer.init(), 1)
     broken = state._replace(params=jax.tree.map(lambda leaf: leaf * jnp.inf, state.params))
     before = jax.device_get(broken)
-    after, measured = updates.run(broken, 3)
-    np.testing.assert_array_equal(measured.skipped_in_a_row, [[1], [2], [3]])
+    after, metrics = trainer.run(broken, 3)
+    np.testing.assert_array_equal(metrics.consecutive_nonfinite, [[1], [2], [3]])
     assert after.optimizer_state.total_notfinite.tolist() == [3]
     assert after.step.tolist() == [4]
     np.testing.assert_equal(jax.device_get(after.params), before.params)
@@ -152,120 +144,116 @@ def test_an_update_is_skipped_and_counted_when_the_gradient_is_not_finite():
     )
 
 
-def test_an_optimizer_is_not_fed_a_gradient_of_a_loss_that_is_not_finite():
-    class Broken(type(experiment.make_task(tiny_config()))):
-        def sample(self, key, batch_size, span):
-            batch = super().sample(key, batch_size, span)
+def test_nonfinite_losses_are_skipped():
+    class Broken(Copy):
+        def sample(self, key, batch_size, size_range):
+            batch = super().sample(key, batch_size, size_range)
             # Every other batch has a target that is not a number: finite gradients elsewhere.
             bad = jax.random.bernoulli(key, 0.5)
             return batch._replace(targets=jnp.where(bad, jnp.nan, batch.targets))
 
     config = tiny_config()
-    updates = make(config, task=Broken(max_length=3, num_bits=2))
-    state, measured = updates.run(updates.init(), 20)
+    trainer = make_trainer(config, task=Broken(max_length=3, num_bits=2))
+    state, metrics = trainer.run(trainer.init(), 20)
     assert 0 < int(state.optimizer_state.total_notfinite[0]) < 20
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
-    bad = ~np.isfinite(measured.loss)
-    np.testing.assert_array_equal(np.asarray(measured.skipped_in_a_row) > 0, bad)
+    bad = ~np.isfinite(metrics.loss)
+    np.testing.assert_array_equal(np.asarray(metrics.consecutive_nonfinite) > 0, bad)
 
 
-def test_memories_of_several_sizes_take_turns():
+def test_training_alternates_between_memory_sizes():
     config = tiny_config()
-    config.model.memory_start = config.model.weights_start = "learned"  # parameters of 4 slots
-    config.model.train_slots = (4, 6)
-    updates, task = make(config), experiment.make_task(config)
-    state = updates.init()
+    config.model.memory_init = config.model.head_init = "learned"  # parameters of 4 slots
+    config.model.train_num_slots = (4, 6)
+    trainer, task = make_trainer(config), Experiment.from_config(config).task
+    state = trainer.init()
     for step, slots in ((1, 4), (2, 6), (3, 4)):
         key = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), step))[0]
         batch = task.sample(key, config.batch_size)
-        model, params = experiment.make_model(config, slots), first(state.params)
+        model, params = Experiment.from_config(config, slots).model, first(state.params)
         logits = model.apply({"params": params}, batch.inputs)
         expected = losses.bit_cross_entropy(logits, batch.targets, 1.0 * batch.mask)
-        state, measured = updates.run(state, 1)
-        np.testing.assert_allclose(measured.loss[0, 0], expected, rtol=1e-5)
+        state, metrics = trainer.run(state, 1)
+        np.testing.assert_allclose(metrics.loss[0, 0], expected, rtol=1e-5)
 
 
-def test_one_compilation_for_all_lengths():
+def test_all_lengths_share_one_program():
     config = tiny_config()
-    updates = make(config, optimizer=optax.sgd(0.1))
-    state = updates.init()
+    trainer = make_trainer(config, optimizer=optax.sgd(0.1))
+    state = trainer.init()
+    program = trainer.compile(state, 2)
     for _ in range(3):
-        state, _ = updates.run(state, 2)
-    assert len(updates._compiled) == 1
+        state, _ = trainer.run(state, 2)
+    assert trainer.compile(state, 2) is program
 
 
-def test_a_member_learns_what_its_seed_learns_alone():
+def test_member_equals_its_seed_alone():
     config = tiny_config()
     config.seed, config.num_seeds = 5, 3
-    together = make(config)
-    state, measured = together.run(together.init(), 10)
+    together = make_trainer(config)
+    state, metrics = together.run(together.init(), 10)
     config.num_seeds = 1
     for member, seed in enumerate((5, 6, 7)):
         config.seed = seed
-        updates = make(config)
-        alone, expected = updates.run(updates.init(), 10)
-        np.testing.assert_allclose(measured.loss[:, member], expected.loss[:, 0], rtol=1e-4)
-        np.testing.assert_allclose(measured.grad_norm[0, member], expected.grad_norm[0], rtol=1e-4)
+        trainer = make_trainer(config)
+        alone, expected = trainer.run(trainer.init(), 10)
+        np.testing.assert_allclose(metrics.loss[:, member], expected.loss[:, 0], rtol=1e-4)
+        np.testing.assert_allclose(metrics.grad_norm[0, member], expected.grad_norm[0], rtol=1e-4)
         assert state.step[member] == alone.step[0] == 10
 
 
-def test_a_member_that_does_not_go_on_stays_as_it_is():
+def test_inactive_member_does_not_change():
     config = tiny_config()
     config.num_seeds = 2
-    updates = make(config)
-    state, _ = updates.run(updates.init(), 2)
+    trainer = make_trainer(config)
+    state, _ = trainer.run(trainer.init(), 2)
     before = jax.device_get(state)
-    after, _ = updates.run(state, 2, [True, False])
+    after, _ = trainer.run(state, 2, [True, False])
     assert after.step.tolist() == [4, 2]
     for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         np.testing.assert_array_equal(old[1], new[1])
-    assert not same(first(before.params), first(after.params))
+    assert not trees_equal(first(before.params), first(after.params))
 
 
-def test_a_member_that_breaks_touches_no_other():
+def test_nonfinite_member_changes_no_other():
     config = tiny_config()
     config.num_seeds = 2
-    updates, broken = make(config), make(config)
-    good, expected = updates.run(updates.init(), 4)
+    trainer, broken = make_trainer(config), make_trainer(config)
+    good, expected = trainer.run(trainer.init(), 4)
     state = broken.init()
     bad = state._replace(params=jax.tree.map(lambda leaf: leaf.at[1].mul(jnp.nan), state.params))
-    after, measured = broken.run(bad, 4)
-    np.testing.assert_array_equal(measured.skipped_in_a_row, [[0, k] for k in range(1, 5)])
-    np.testing.assert_array_equal(measured.loss[:, 0], expected.loss[:, 0])
-    assert same(first(after.params), first(good.params))
+    after, metrics = broken.run(bad, 4)
+    np.testing.assert_array_equal(metrics.consecutive_nonfinite, [[0, k] for k in range(1, 5)])
+    np.testing.assert_array_equal(metrics.loss[:, 0], expected.loss[:, 0])
+    assert trees_equal(first(after.params), first(good.params))
     assert after.optimizer_state.total_notfinite.tolist() == [0, 4]
 
 
-def first(tree):
-    """The first member."""
-    return jax.tree.map(lambda leaf: leaf[0], tree)
-
-
-def test_a_restart_draws_anew_and_touches_no_other_member():
-    config = tiny_config("dense")
+def test_restart_changes_one_member():
+    config = tiny_config("per_step_dense")
     config.num_seeds = 3
-    updates = make(config)
-    first = jax.device_get(updates.init().params)
-    state, _ = updates.run(updates.init(), 2)
+    trainer = make_trainer(config)
+    first = jax.device_get(trainer.init().params)
+    state, _ = trainer.run(trainer.init(), 2)
     before = jax.device_get(state)
-    after = jax.device_get(updates.restart(state, [False, True, False]))
+    after = jax.device_get(trainer.restart(state, [False, True, False]))
 
     def member(tree, index):
         return jax.tree.map(lambda leaf: leaf[index], tree)
 
     for other in (0, 2):
-        assert same(member(after, other), member(before, other))
+        assert trees_equal(member(after, other), member(before, other))
     assert after.step.tolist() == [2, 2, 2]
     for earlier in (first, before.params):
         kernels = zip(*map(jax.tree.leaves, (member(after.params, 1), earlier)), strict=True)
         assert not any(np.array_equal(new, old[1]) for new, old in kernels if new.any())
-    assert same(member(after.average, 1), member(after.params, 1))
+    assert trees_equal(member(after.ema_params, 1), member(after.params, 1))
     assert after.optimizer_state.notfinite_count[1] == 0
     moments = optax.tree.get_all_with_path(after.optimizer_state, "mu")
     assert moments and not any(np.any(leaf[1]) for leaf in jax.tree.leaves(moments[0][1]))
 
     config.seed, config.num_seeds = 1, 1
-    alone = make(config)
+    alone = make_trainer(config)
     state, _ = alone.run(alone.init(), 2)
     alone_after = jax.device_get(alone.restart(state, [True]))
-    assert same(member(alone_after.params, 0), member(after.params, 1))
+    assert trees_equal(member(alone_after.params, 0), member(after.params, 1))
