@@ -1,75 +1,66 @@
-"""Under what a measurement was made: machine, versions, flags, and who else used the cores."""
+"""The environment of a measurement: host, versions, flags, and the load of other processes."""
 
 import contextlib
 import importlib.metadata
 import os
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from benchmarks import commands
+from experiments.cli import ROOT, host
 
+__all__ = ["RESULTS", "record", "versions"]
+
+RESULTS = ROOT / "benchmarks" / "results"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "attrs")
-_SETTINGS = ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES", "JAX_PLATFORMS", "OMP_NUM_THREADS")
-_SHARED = 0.05  # of the cores' time: below this, a machine is as good as our own
+_VARIABLES = ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES", "JAX_PLATFORMS", "OMP_NUM_THREADS")
 
 
 @contextlib.contextmanager
-def noted(module_flags: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Notes the conditions of what is measured inside it.
+def record(command: str, flag_holders: Sequence[flags.FlagHolder] = ()) -> Iterator[dict[str, Any]]:
+    """Records the environment of what is measured inside the context.
 
     Args:
-      module_flags: the flags that decide what is measured, by name.
+      command: the command of the measurement.
+      flag_holders: the flags that determine what is measured.
 
     Yields:
-      What is to be written beside the results; complete when the context ends. `others_share` is
-      the share of all cores' time that other processes used, None where the system does not tell;
-      `cores_shared` says whether that is more than 5 %.
+      The record, complete when the context ends. `other_load` is the fraction of the CPU time of
+      all cores that other processes used, or None where /proc/stat is missing.
     """
-    told: dict[str, Any] = {
-        "machine": commands.machine(),
+    environment: dict[str, Any] = {
+        "command": command,
+        "host": host(),
         "versions": versions(),
-        "flags": module_flags,
-        "environment": {name: os.environ[name] for name in _SETTINGS if name in os.environ},
+        "flags": {flag.name: flag.value for flag in flag_holders},
+        "environment": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
         "load_average_before": os.getloadavg()[0],
     }
-    began, all_busy, own_busy = time.monotonic(), _all_busy(), _own_busy()
-    yield told
-    elapsed = time.monotonic() - began
-    told["seconds"] = round(elapsed, 1)
-    told["load_average_after"] = os.getloadavg()[0]
-    told["others_share"] = told["cores_shared"] = None
-    if all_busy is not None:
-        others = (_all_busy() - all_busy) - (_own_busy() - own_busy)
-        share = max(0.0, others / (elapsed * os.cpu_count()))
-        told["others_share"], told["cores_shared"] = round(share, 3), share > _SHARED
+    start, all_before, own_before = time.monotonic(), _cpu_seconds(), sum(os.times()[:4])
+    yield environment
+    elapsed = time.monotonic() - start
+    environment["seconds"] = round(elapsed, 1)
+    environment["load_average_after"] = os.getloadavg()[0]
+    environment["other_load"] = None
+    if all_before is not None:
+        others = (_cpu_seconds() - all_before) - (sum(os.times()[:4]) - own_before)
+        environment["other_load"] = round(max(0.0, others / (elapsed * os.cpu_count())), 3)
 
 
 def versions() -> dict[str, str]:
-    """The version of each package that is installed, of those that matter."""
-    found = {}
+    """Returns the versions of the installed packages that affect measurements."""
+    installed = {}
     for name in _PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            installed[name] = importlib.metadata.version(name)
+    return installed
 
 
-def numbers(program: str, flag: flags.FlagHolder) -> list[int]:
-    """The whole numbers of a list flag; ends the program with one line if there is another word."""
-    if not all(word.isdecimal() and int(word) > 0 for word in flag.value):
-        sys.exit(
-            f"{program}: --{flag.name}: expected whole numbers greater than 0, "
-            f"got {','.join(flag.value)}"
-        )
-    return [int(word) for word in flag.value]
-
-
-def _all_busy() -> float | None:
-    """Seconds that all cores of the machine were busy since it started."""
+def _cpu_seconds() -> float | None:
+    """Returns the seconds that all cores of the host were busy since its start."""
     path = Path("/proc/stat")
     if not path.exists():
         return None
@@ -77,8 +68,3 @@ def _all_busy() -> float | None:
     user, nice, system, _, _, interrupts, soft_interrupts, stolen = ticks[:8]
     busy = user + nice + system + interrupts + soft_interrupts + stolen
     return busy / os.sysconf("SC_CLK_TCK")
-
-
-def _own_busy() -> float:
-    """Seconds that this process and its ended children were busy."""
-    return sum(os.times()[:4])

@@ -1,84 +1,155 @@
-"""What one setting does to learning: the same seeds with each of its values.
+"""Trains the same seeds with different settings, and appends a line for each to ablations.jsonl.
 
-    python -m benchmarks.variants
+    python -m experiments.ablations
+    python -m experiments.ablations --ablations=one_factor --configs=copy_ntm_lstm
 
-Trains by the train command, with other seeds than those of the ensembles. `curricula`: with all of
-the task's sizes from the start, with sizes that grow, and with the largest alone. `heads`: priority
-sort with one, two and four read heads and as many write heads.
+Ablations:
+  initialization: every initial memory of the copy models with every initial weighting.
+  one_factor: one setting of the copy models changed at a time.
+  curriculum: sizes drawn from all of the training range, from a growing part, or the largest alone.
+  num_heads: priority sort with 1, 2 and 4 read heads, and as many write heads.
 
-benchmarks/results/<name>.json gets what training said of them; what it has already is left out.
+The seeds differ from those of the ensembles, on which defaults were chosen. A setting with a stored
+line is not trained again; with --runs, an interrupted run is resumed.
 """
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from absl import app, flags
 
-from benchmarks import commands
-from benchmarks.members import read
-from ntm_jax.training.defaults import CURRICULA
+from experiments import cli, results
 
-_RUNS = flags.DEFINE_string("runs", None, "Folder to keep runs in; not kept if not given.")
+_ABLATIONS = flags.DEFINE_list("ablations", None, "Names of ablations; all if not given.")
+_CONFIGS = flags.DEFINE_list("configs", None, "Names of configs; all if not given.")
 
-# Without restarts, which would hide how many seeds a value leaves on a plateau.
-_SHARED = {"seed": 100, "restart_after": 0}
+Setting = Mapping[str, Any]
 
 
-class Variants(NamedTuple):
-    """A setting to be tried.
+class Ablation(NamedTuple):
+    """Settings to compare.
 
     Attributes:
-      configs: that it is tried on.
-      shared: settings of all of its runs.
-      values: by their names, the settings that differ.
+      shared: config values of all runs. No seed is restarted, so that failures are counted.
+      settings: by the name of a config, what each run changes.
+      evaluated: whether the trained models are evaluated on longer sequences.
     """
 
-    configs: tuple[str, ...]
-    shared: Mapping[str, Any]
-    values: Mapping[str, Mapping[str, Any]]
+    shared: Setting
+    settings: Mapping[str, Sequence[Setting]]
+    evaluated: bool = False
 
 
-VARIANTS = {
-    "curricula": Variants(
-        ("copy_ntm", "associative_recall_ntm"),
-        # Updates that are enough for most seeds of the config as it is.
-        {"num_seeds": 10, "num_steps": 5000},
-        {curriculum: {"curriculum": curriculum} for curriculum in CURRICULA},
+_SHARED = {"seed": 100, "num_seeds": 10, "num_train_steps": 5000, "restart_after_steps": 0}
+# Fewer training steps than the configs have, which is enough to compare settings.
+_COPY = {**_SHARED, "num_eval_sequences": 64}
+
+_INITIALIZATION: list[Setting] = [
+    {**memory, **weightings}
+    for memory, weightings in itertools.product(
+        (
+            {},
+            {"model.memory_init": "constant", "model.memory_init_scale": 1e-6},
+            {"model.memory_init": "random"},
+            {"model.memory_init": "learned"},
+        ),
+        ({}, {"model.head_init": "uniform"}, {"model.head_init": "learned"}),
+    )
+]
+_ONE_FACTOR: list[Setting] = [
+    *({"model.gate_bias": bias} for bias in (0.0, -1.0, -5.0)),
+    *({"model.sharpness_bias": bias} for bias in (0.0, 3.0)),
+    # With the paper's learning rate, and with one as large as Adam's.
+    {"optimizer": "rmsprop_graves2013", "learning_rate": 1e-4, "learning_rate_half_life": 0},
+    {"optimizer": "rmsprop_graves2013", "learning_rate": 1e-3},
+    {"max_grad_norm": 10.0},
+    {"max_grad_norm": 0.0, "max_grad_value": 10.0},
+    {"task.max_length": 10},
+    # As many sequences as the default, then twice as many; the half-life in sequences is kept.
+    {
+        "batch_size": 1,
+        "num_train_steps": 20_000,
+        "eval_every_steps": 2000,
+        "learning_rate_half_life": 16_000,
+    },
+    {"batch_size": 16, "num_train_steps": 2500, "eval_every_steps": 200},
+    {"batch_size": 100, "num_train_steps": 400, "eval_every_steps": 100},
+    *({"model.strength_bias": bias} for bias in (0.0, 3.0)),
+    {"model.addressing_noise_std": 0.0},
+    {"task.zero_vector_prob": 0.0},
+    {"adam_eps": 1e-8},
+    {"ema_decay": 0.0},
+    {"model.dtype": "bfloat16"},
+]
+_CURRICULA: list[Setting] = [{"curriculum": name} for name in ("max_size", "uniform", "growing")]
+_NUM_HEADS: list[Setting] = [
+    dict.fromkeys(
+        ("model.num_read_heads", "model.num_write_heads", "model.num_content_read_heads"), heads
+    )
+    for heads in (1, 2, 4)
+]
+
+ABLATIONS = {
+    "initialization": Ablation(
+        _COPY, dict.fromkeys(("copy_ntm", "copy_ntm_lstm"), _INITIALIZATION), evaluated=True
     ),
-    "heads": Variants(
-        ("priority_sort_ntm", "priority_sort_ntm_lstm"),
-        {"num_seeds": 4},
+    "one_factor": Ablation(
+        _COPY,
         {
-            str(heads): {
-                "model.num_read_heads": heads,
-                "model.num_write_heads": heads,
-                "model.content_reads": heads,
-            }
-            for heads in (1, 2, 4)
+            "copy_ntm": [
+                *_ONE_FACTOR,
+                *({"model.train_num_slots": sizes} for sizes in ((22,), ())),
+                {"model.shift_bias": 0.0},
+                {"learning_rate_half_life": 0},
+            ],
+            "copy_ntm_lstm": [
+                *_ONE_FACTOR,
+                *({"model.forget_bias": bias} for bias in (0.0, 1.0)),
+                {"model.controller_init": "zero"},
+                {"learning_rate": 1e-3},
+            ],
         },
+        evaluated=True,
+    ),
+    "curriculum": Ablation(
+        _SHARED, dict.fromkeys(("associative_recall_ntm", "copy_ntm"), _CURRICULA)
+    ),
+    "num_heads": Ablation(
+        {"seed": 100, "num_seeds": 4, "restart_after_steps": 0},
+        dict.fromkeys(("priority_sort_ntm", "priority_sort_ntm_lstm"), _NUM_HEADS),
     ),
 }
 
 
 def main(argv: list[str]) -> None:
-    """Trains what has no result yet, and writes it down."""
+    """Trains the settings that have no stored line."""
     del argv
-    for setting, variants in VARIANTS.items():
-        document: dict[str, Any] = read(setting) or {}
-        for name in variants.configs:
-            rows = document.setdefault(name, {})
-            for value in variants.values:
-                if value in rows:
-                    continue
-                overrides = {**_SHARED, **variants.shared, **variants.values[value]}
-                with commands.run_folder(_RUNS.value) as folder:
-                    workdir = folder / f"{name}_{setting}_{value}"
-                    rows[value] = {
-                        "command": commands.train(commands.config_file(name), overrides, workdir),
-                        "machine": commands.machine(),
-                        "summary": commands.summary(workdir),
-                    }
-                commands.write(commands.RESULTS / f"{setting}.json", document)
+    for ablation in _ABLATIONS.value or ABLATIONS:
+        for name in ABLATIONS[ablation].settings:
+            if name in (_CONFIGS.value or [name]):
+                for index, setting in enumerate(ABLATIONS[ablation].settings[name]):
+                    key = {"ablation": ablation, "name": name, "setting": setting}
+                    if not results.find("ablations", **key):
+                        line = _train(ablation, name, index)
+                        results.append("ablations", key | line)
+
+
+def _train(ablation: str, name: str, index: int) -> dict[str, Any]:
+    shared, settings, evaluated = ABLATIONS[ablation]
+    with cli.runs_dir() as runs:
+        workdir = runs / f"{ablation}_{name}_{index}"
+        line = {
+            "command": cli.train(
+                cli.config_path(name), {**shared, **settings[name][index]}, workdir
+            ),
+            "host": cli.host(),
+            "summary": cli.load_summary(workdir),
+        }
+        if evaluated:
+            line["evaluation"] = cli.evaluate(workdir, {"length": (10, 20, 40, 80, 120)}, None, 64)
+            line["enlarged"] = [cli.evaluate(workdir, {"length": (300,)}, 512, 64)]
+    return line
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Trains many seeds of a config as one ensemble, and measures how far each machine generalises.
+"""Trains many seeds of a config as one ensemble and evaluates every member.
 
-    python -m benchmarks.ensembles --config=configs/copy_ntm.py
+    python -m experiments.ensembles --config=configs/copy_ntm.py
 
-By the commands that a user types, so an interrupted run goes on if `--runs` keeps it. Every machine
-trains on after it was solved, to see whether it is held.
-benchmarks/results/ensembles/<config name>.json gets what training said of each member, the learning
-curve, and evaluations of every member on sequences that training did not use.
+Members train on after they are solved, which shows whether they stay solved. ensembles.jsonl gets
+one line per config: the summary of training, the learning curve, and evaluations of all members on
+sequences that training did not use. A config with a stored line is not trained again; with --runs,
+an interrupted run is resumed.
 """
 
 from pathlib import Path
@@ -14,60 +14,68 @@ from typing import Any
 from absl import app, flags
 from ml_collections import ConfigDict
 
-from benchmarks import commands, sizes
-from ntm_jax.training import run_dir
-from ntm_jax.training.config import eval_name
+from experiments import cli, results
 from ntm_jax.tasks import TASKS
+from ntm_jax.training.config import eval_key
+from ntm_jax.training.run_dir import read_metrics
 
-_CONFIG = flags.DEFINE_string("config", "configs/copy_ntm.py", "What to train.")
-_SEEDS = flags.DEFINE_integer("num_seeds", 30, "Seeds, from the config's own on.", 1)
-_AFTER = flags.DEFINE_integer("updates_after_solved", 10_000, "Updates after it is solved.", 0)
-_RUNS = flags.DEFINE_string("runs", None, "Folder to keep the run in; not kept if not given.")
+_CONFIG = flags.DEFINE_string("config", "configs/copy_ntm.py", "Config to train.")
+_SEEDS = flags.DEFINE_integer("num_seeds", 30, "Number of seeds, from the config's seed on.", 1)
+_STEPS_AFTER = flags.DEFINE_integer(
+    "train_steps_after_solved", 10_000, "Training steps of a member after it is solved.", 0
+)
+
+# Values that are evaluated in addition to those of the config, by task and size axis.
+_MORE_SIZES: dict[str, dict[str, tuple[int, ...]]] = {
+    "copy": {"length": (30, 50)},
+    "repeat_copy": {"length": (5, 15), "repeats": (5, 15)},
+    "associative_recall": {"items": (3, 4, 5, 8, 10, 15)},
+    "priority_sort": {"count": (10, 15, 25, 30)},
+}
 
 
 def main(argv: list[str]) -> None:
-    """Trains, evaluates, and writes it down."""
+    """Trains and evaluates a config that has no stored line."""
     del argv
-    file, _, experiment = _CONFIG.value.partition(":")
-    name = experiment or Path(file).stem
-    config = commands.load_config(_CONFIG.value)
+    name, config = cli.config_name(_CONFIG.value), cli.load_config(_CONFIG.value)
+    if results.find("ensembles", name=name):
+        print(f"{name} has a line in {results.RESULTS}/ensembles.jsonl; remove it to train again")
+        return
     overrides = {
         "num_seeds": _SEEDS.value,
-        "updates_after_solved": _AFTER.value,
-        "num_steps": config.num_steps + _AFTER.value,
+        "train_steps_after_solved": _STEPS_AFTER.value,
+        "num_train_steps": config.num_train_steps + _STEPS_AFTER.value,
     }
-    with commands.run_folder(_RUNS.value) as folder:
-        workdir = folder / name
-        document: dict[str, Any] = {
+    with cli.runs_dir() as runs:
+        workdir = runs / name
+        line: dict[str, Any] = {
+            "name": name,
             "config": _CONFIG.value,
-            "command": commands.train(_CONFIG.value, overrides, workdir),
-            "machine": commands.machine(),
-            "summary": commands.summary(workdir),
+            "command": cli.train(_CONFIG.value, overrides, workdir),
+            "host": cli.host(),
+            "summary": cli.load_summary(workdir),
             "curve": _curve(workdir),
-            "evaluation": commands.evaluate(workdir, _numbers(config)),
+            "evaluation": cli.evaluate(workdir, _sizes(config)),
         }
         if config.model.name == "ntm":
-            document["enlarged"] = [
-                commands.evaluate(workdir, far.numbers, far.sequences, far.slots)
-                for far in sizes.ENLARGED.get(config.task.name, ())
-            ]
-    commands.write(commands.RESULTS / "ensembles" / f"{name}.json", document)
+            line["enlarged"] = cli.evaluate_enlarged(workdir, config.task.name)
+    results.append("ensembles", line)
 
 
-def _numbers(config: ConfigDict) -> dict[str, list[int]]:
-    """Of each axis of the task, what is to be evaluated."""
-    further = sizes.FURTHER.get(config.task.name, {})
-    axes = TASKS[config.task.name].axes
-    return {axis: sorted({*config[eval_name(axis)], *further.get(axis, ())}) for axis in axes}
+def _sizes(config: ConfigDict) -> dict[str, list[int]]:
+    """Returns the values of each size axis to evaluate."""
+    more = _MORE_SIZES.get(config.task.name, {})
+    axes = TASKS[config.task.name].size_axes
+    return {axis: sorted({*config[eval_key(axis)], *more.get(axis, ())}) for axis in axes}
 
 
 def _curve(workdir: Path) -> list[dict[str, float]]:
-    """Bits a sequence in training, of all members, at every line of the log."""
-    lines = (line for line in run_dir.read_metrics(workdir) if line["kind"] == "training")
-    names = ("lower_quartile", "median", "upper_quartile")
+    """Returns the quartiles over members of the bits per sequence during training."""
+    keys = ("lower_quartile", "median", "upper_quartile")
     return [
-        {"sequences": line["sequences"], **{key: line["bits_per_sequence"][key] for key in names}}
-        for line in lines
+        {"sequences": line["sequences"], **{key: line["bits_per_sequence"][key] for key in keys}}
+        for line in read_metrics(workdir)
+        if line["kind"] == "training"
     ]
 
 

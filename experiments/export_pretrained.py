@@ -1,46 +1,43 @@
-"""Ships a trained machine with the package: python -m benchmarks.ship --run=FOLDER --name=copy_ntm.
+"""Adds a trained model to the package: its parameters, and a model card with its evaluations.
 
-Its card gets the config, the command, what training said, and what evaluations on sequences that
-training did not use say: in its own memory, and in larger ones.
+python -m experiments.export_pretrained --run=runs/copy_ntm --name=copy_ntm
 """
 
 from pathlib import Path
 
 from absl import app, flags, logging
 
-from benchmarks import commands, sizes
-from ntm_jax import pretrained
-from ntm_jax.training import run_dir
-from ntm_jax.training.config import eval_name
+from experiments import cli
+from ntm_jax.pretrained import save_pretrained
 from ntm_jax.tasks import TASKS
+from ntm_jax.training.config import eval_key
 from ntm_jax.training.restore import load_run
 
-_RUN = flags.DEFINE_string("run", None, "Run folder of a single machine.", required=True)
-_NAME = flags.DEFINE_string("name", None, "That it gets; also of its config.", required=True)
+_RUN = flags.DEFINE_string("run", None, "Run directory of a single seed.", required=True)
+_NAME = flags.DEFINE_string("name", None, "Name of the config and of the model.", required=True)
 
 
 def main(argv: list[str]) -> None:
-    """Measures and writes."""
+    """Evaluates the model and writes its files."""
     del argv
     logging.set_verbosity(logging.WARNING)
     workdir = Path(_RUN.value).absolute()
-    config = run_dir.load_config(workdir)
-    own = {axis: config[eval_name(axis)] for axis in TASKS[config.task.name].axes}
-    evaluations = [
-        commands.evaluate(workdir, own),
-        *(
-            commands.evaluate(workdir, far.numbers, far.sequences, far.slots)
-            for far in sizes.ENLARGED.get(config.task.name, ())
-        ),
-    ]
-    measured = [{"slots": one["slots"], **row} for one in evaluations for row in one["results"]]
+    trained = load_run(workdir)
+    config, task = trained.config, trained.config["task"]["name"]
+    sizes = {axis: config[eval_key(axis)] for axis in TASKS[task].size_axes}
+    evaluations = [cli.evaluate(workdir, sizes), *cli.evaluate_enlarged(workdir, task)]
     card = {
-        "command": f"python train.py --config=configs/{_NAME.value}.py --config.seed={config.seed}",
-        "config": config.to_dict(),
-        "training": commands.summary(workdir),
-        "measured": measured,
+        "command": f"python train.py --config={cli.config_path(_NAME.value)} "
+        f"--config.seed={config['seed']}",
+        "config": dict(config),
+        "training": cli.load_summary(workdir),
+        "measured": [
+            {"num_slots": evaluation["num_slots"], **row}
+            for evaluation in evaluations
+            for row in evaluation["results"]
+        ],
     }
-    pretrained.write(_NAME.value, load_run(workdir).params, card)
+    save_pretrained(_NAME.value, trained.first_params, card)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""What the shipped machine of repeat copy keeps in its memory of the repeats that are left.
+"""Finds the memory value with which the pretrained repeat-copy model counts the remaining repeats.
 
-    python -m benchmarks.countdown
+    python -m experiments.repeat_copy_countdown
 
-Of all numbers in the memory, after each time that the machine has said ten vectors, it looks for
-the one that goes most with how many repeats are left, where 2 to 10 are asked for, as in training.
-benchmarks/results/countdown.json gets what that number is there and beyond, and
+After each repeat of ten vectors, every value in the memory is compared with the number of remaining
+repeats; the value with the largest correlation over 2 to 10 requested repeats, as in training, is
+kept. repeat_copy_countdown.jsonl gets this value there and for 15 and 20 repeats, and
 docs/repeat_copy_countdown.png shows it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -15,86 +16,92 @@ import numpy as np
 from absl import app, logging
 from matplotlib.figure import Figure
 
-from benchmarks import commands
+from experiments import cli, results
 from ntm_jax.models import trace
-from ntm_jax.training.restore import load_pretrained
+from ntm_jax.pretrained import restore_pretrained
 
-_MACHINE = "repeat_copy_ntm"
+_MODEL = "repeat_copy_ntm"
 _LENGTH = 10
-_TRAINED = range(2, 11)
-_BEYOND = (15, 20)
-_SHOWN = (5, 10, *_BEYOND)
+_TRAINING = range(2, 11)
+_LONGER = (15, 20)
+_DRAWN = (5, 10, *_LONGER)
 
 
 def main(argv: list[str]) -> None:
-    """Looks, writes it down and draws it."""
+    """Analyzes the model if there is no stored line, and draws the result."""
     del argv
     logging.set_verbosity(logging.WARNING)
-    machine = load_pretrained(_MACHINE)
-    memories: dict[int, np.ndarray] = {}
-    said = []
-    for asked in (*_TRAINED, *_BEYOND):
-        batch = machine.task.sample_at(jax.random.key(commands.SEED), 1, _LENGTH, asked)
-        logits, step = trace(machine.model, machine.params, batch.inputs)
-        first = int(batch.mask[0].argmax())
-        marked = np.asarray(logits[0, first:, -1]) > 0
-        said.append(float(marked.argmax() / _LENGTH) if marked.any() else None)
-        last = first + _LENGTH * np.arange(1, asked + 1) - 1
-        memories[asked] = np.asarray(step.memory[0], np.float32)[last]
-    slot, column, correlation = most_like_a_countdown({n: memories[n] for n in _TRAINED})
-    document = {
-        "machine": _MACHINE,
+    if not results.find("repeat_copy_countdown", name=_MODEL):
+        results.append("repeat_copy_countdown", _analyze())
+    (line,) = results.find("repeat_copy_countdown", name=_MODEL)
+    draw(line).savefig(cli.ROOT / "docs" / "repeat_copy_countdown.png")
+
+
+def _analyze() -> dict[str, Any]:
+    trained = restore_pretrained(_MODEL)
+    memories, produced = {}, []
+    for requested in (*_TRAINING, *_LONGER):
+        batch = trained.task.sample_size(jax.random.key(cli.SEED), 1, _LENGTH, requested)
+        logits, steps = trace(trained.model, trained.first_params, batch.inputs)
+        first = int(batch.mask[0].argmax())  # the first output step
+        ends = np.asarray(logits[0, first:, -1]) > 0
+        produced.append(float(ends.argmax() / _LENGTH) if ends.any() else None)
+        last = first + _LENGTH * np.arange(1, requested + 1) - 1
+        memories[requested] = np.asarray(steps.memory[0], np.float32)[last]
+    slot, column, correlation = find_countdown({n: memories[n] for n in _TRAINING})
+    return {
+        "name": _MODEL,
+        "command": "python -m experiments.repeat_copy_countdown",
+        "host": cli.host(),
         "length": _LENGTH,
         "slot": slot,
         "column": column,
         "correlation": correlation,
-        "asked": [*memories],
-        "said": said,
+        "requested": [*memories],
+        "produced": produced,
         "after_each_repeat": [memory[:, slot, column].tolist() for memory in memories.values()],
     }
-    commands.write(commands.RESULTS / "countdown.json", document)
-    draw(document).savefig(commands.ROOT / "docs" / "repeat_copy_countdown.png")
 
 
-def most_like_a_countdown(memories: dict[int, np.ndarray]) -> tuple[int, int, float]:
-    """The number in the memory that goes most with the repeats left.
+def find_countdown(memories: Mapping[int, np.ndarray]) -> tuple[int, int, float]:
+    """Returns the memory value whose correlation with the remaining repeats is largest.
 
     Args:
-      memories: [asked, N, M] for each number of repeats asked for: after each of them but, since
-        the machine is done then, the last, which does not count.
+      memories: [repeats, N, M] by number of repeats requested, the memory after each repeat. The
+        last one is ignored, since no repeat remains.
 
     Returns:
-      Its slot, its column, and the correlation, in [-1, 1].
+      Its slot, its column and the correlation, in [-1, 1].
     """
-    left = np.concatenate([np.arange(asked - 1, 0, -1) for asked in memories])
+    remaining = np.concatenate([np.arange(requested - 1, 0, -1) for requested in memories])
     values = np.concatenate([memory[:-1] for memory in memories.values()])
     values = values - values.mean(axis=0)
-    left = left - left.mean()
-    lengths = np.linalg.norm(values, axis=0) * np.linalg.norm(left)
-    correlations = np.tensordot(left, values, 1) / np.maximum(lengths, 1e-6)
+    remaining = remaining - remaining.mean()
+    norms = np.linalg.norm(values, axis=0) * np.linalg.norm(remaining)
+    correlations = np.tensordot(remaining, values, 1) / np.maximum(norms, 1e-6)
     slot, column = np.unravel_index(np.abs(correlations).argmax(), correlations.shape)
     return int(slot), int(column), float(correlations[slot, column])
 
 
-def draw(document: dict[str, Any]) -> Figure:
-    """The number after each repeat, a line for each number of repeats that is asked for."""
+def draw(line: Mapping[str, Any]) -> Figure:
+    """Draws the value after each repeat, a line for each number of repeats requested."""
     figure = Figure(figsize=(8, 4.5), layout="constrained", dpi=150)
     axes = figure.add_subplot()
-    columns = (document[name] for name in ("asked", "said", "after_each_repeat"))
-    for asked, said, values in zip(*columns, strict=True):
-        if asked not in _SHOWN:
-            continue
-        until = asked if said is None else int(said)
-        axes.plot(
-            range(1, until + 1),
-            values[:until],
-            "o-" if asked in _TRAINED else "o--",
-            label=f"{asked} asked for, {'no end' if said is None else f'{said:g} said'}",
-        )
+    columns = (line[key] for key in ("requested", "produced", "after_each_repeat"))
+    for requested, produced, values in zip(*columns, strict=True):
+        if requested in _DRAWN:
+            until = requested if produced is None else int(produced)
+            outcome = "no end marker" if produced is None else f"{produced:g} produced"
+            axes.plot(
+                range(1, until + 1),
+                values[:until],
+                "o-" if requested in _TRAINING else "o--",
+                label=f"{requested} requested, {outcome}",
+            )
     axes.set(
-        title="What is left to say, in the memory of a machine that was trained with up to 10",
-        xlabel="repeats said",
-        ylabel=f"memory, slot {document['slot']}, column {document['column']}",
+        title="Remaining repeats in the memory of a model trained on 1 to 10 repeats",
+        xlabel="repeats produced",
+        ylabel=f"memory value at slot {line['slot']}, column {line['column']}",
         xlim=(0, None),
     )
     axes.legend(frameon=False)

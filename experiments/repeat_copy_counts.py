@@ -1,10 +1,10 @@
-"""How often machines say a sequence again that they are to say 1 to 20 times.
+"""Counts how often models of repeat copy output a sequence when 1 to 20 repeats are requested.
 
-    python -m benchmarks.counting --runs=DIR
+    python -m experiments.repeat_copy_counts --runs=DIR
 
-DIR is where benchmarks/ensembles.py kept its runs. benchmarks/results/counting.json gets, for every
-machine of repeat copy and every number, how often it said sequences of ten vectors before it set
-the end marker. Training shows 1 to 10 repeats.
+DIR is the --runs directory of experiments/ensembles.py. repeat_copy_counts.jsonl gets one line per
+config: for each model and each number requested, the repeats of ten vectors that it produced before
+the end marker. Training has 1 to 10 repeats. Without --runs, the stored results are drawn.
 """
 
 from pathlib import Path
@@ -13,89 +13,93 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags, logging
+from absl import app, logging
 from matplotlib.figure import Figure
 
-from benchmarks import commands
-from benchmarks.members import MODELS
+from experiments import cli, results
 from ntm_jax.training.restore import load_run
 
-_RUNS = flags.DEFINE_string("runs", None, "Folder that the runs were kept in.", required=True)
-
-_LABELS = {f"repeat_copy_{model}": MODELS[model] for model in ("ntm", "ntm_lstm")}
+CONFIGS = ("repeat_copy_ntm", "repeat_copy_ntm_lstm")
 _LENGTH = 10
-_ASKED = range(1, 21)
-_PATIENCE = 10  # repeats beyond the most asked for, for which all machines are waited for
-_SEQUENCES = 64
+_REQUESTED = range(1, 21)
+_EXTRA_REPEATS = 10  # beyond the largest number requested, before a model counts as endless
+_NUM_SEQUENCES = 64
 
 
 def main(argv: list[str]) -> None:
-    """Counts, writes it down and draws it."""
+    """Counts where there is no stored line, and draws docs/repeat_copy_counts.png."""
     del argv
     logging.set_verbosity(logging.WARNING)
-    path = commands.RESULTS / "counting.json"
-    folders = {name: Path(_RUNS.value) / name for name in _LABELS}
-    said = {name: _said(folder) for name, folder in folders.items() if folder.is_dir()}
-    document = {"length": _LENGTH, "sequences": _SEQUENCES, "asked": [*_ASKED], "said": said}
-    commands.write(path, document)
-    draw(document).savefig(commands.ROOT / "docs" / "repeat_copy_counting.png")
+    for name in CONFIGS if cli.RUNS.value else ():
+        if not results.find("repeat_copy_counts", name=name):
+            line = {
+                "name": name,
+                "command": "python -m experiments.repeat_copy_counts --runs=runs",
+                "host": cli.host(),
+                "length": _LENGTH,
+                "num_sequences": _NUM_SEQUENCES,
+                "requested": [*_REQUESTED],
+                "produced": _produced(Path(cli.RUNS.value) / name),
+            }
+            results.append("repeat_copy_counts", line)
+    figure = draw(results.read("repeat_copy_counts"))
+    figure.savefig(cli.ROOT / "docs" / "repeat_copy_counts.png")
 
 
-def draw(document: dict[str, Any]) -> Figure:
-    """A panel for each config, a line for each of its machines, beside the number that is asked."""
-    asked, said = document["asked"], document["said"]
+def draw(lines: list[dict[str, Any]]) -> Figure:
+    """Draws a panel for each config, and in it a line for each model."""
     figure = Figure(figsize=(8, 4.5), layout="constrained", dpi=150)
-    panels = figure.subplots(1, len(said), squeeze=False, sharey=True)[0]
-    for axes, (name, machines) in zip(panels, said.items(), strict=True):
-        axes.plot(asked, asked, color="black", linestyle="--", linewidth=1, label="asked for")
-        for machine in machines:
-            label = "a machine" if machine is machines[0] else None
-            axes.plot(
-                asked, [np.nan if n is None else n for n in machine], "C0", alpha=0.5, label=label
-            )
+    panels = figure.subplots(1, len(lines), squeeze=False, sharey=True)[0]
+    for axes, line in zip(panels, lines, strict=True):
+        requested = line["requested"]
+        axes.plot(requested, requested, color="black", linestyle="--", linewidth=1, label="exact")
+        for index, produced in enumerate(line["produced"]):
+            repeats = [np.nan if value is None else value for value in produced]
+            label = "one model" if index == 0 else None
+            axes.plot(requested, repeats, "C0", alpha=0.5, label=label)
         axes.axvspan(0, 10, color="0.93", zorder=0)
         axes.set(
-            title=_LABELS[name],
-            xlabel="asked for (trained: grey)",
-            xlim=(0, asked[-1]),
-            xticks=range(0, asked[-1] + 1, 5),
+            title=results.MODELS[line["name"].removeprefix("repeat_copy_")],
+            xlabel="repeats requested (training: gray)",
+            xlim=(0, requested[-1]),
+            xticks=range(0, requested[-1] + 1, 5),
             ylim=(0, None),
         )
-    panels[0].set_ylabel("repeats before the end marker")
+    panels[0].set_ylabel("repeats produced before the end marker")
     panels[0].legend(frameon=False)
     return figure
 
 
-def repeats_said(ends: np.ndarray, length: int) -> list[float | None]:
-    """How often a sequence is said before the end marker, the median; None if half have no end.
+def count_repeats(ends: np.ndarray, length: int) -> list[float | None]:
+    """Returns the median number of repeats before the end marker; None if half have no marker.
 
     Args:
-      ends: [E, B, T], of E machines on B sequences: whether a step of the answer is the marker.
-      length: of the sequences.
+      ends: [E, B, T], whether a step of the output is the marker, for E models and B sequences.
+      length: length of the sequences.
     """
-    said = np.median(np.where(ends.any(-1), ends.argmax(-1) / length, np.inf), axis=-1)
-    return [float(n) if np.isfinite(n) else None for n in said]
+    repeats = np.where(ends.any(-1), ends.argmax(-1) / length, np.inf)
+    return [float(n) if np.isfinite(n) else None for n in np.median(repeats, axis=-1)]
 
 
-def _said(workdir: Path) -> list[list[float | None]]:
-    """Of each member, for each number asked for: the median said; None where half do not end."""
-    machines = load_run(workdir)
-    run = jax.jit(
-        jax.vmap(lambda params, inputs: machines.model.apply({"params": params}, inputs), (0, None))
-    )
-    batches = [
-        machines.task.sample_at(jax.random.key(commands.SEED), _SEQUENCES, _LENGTH, asked)
-        for asked in _ASKED
-    ]
-    steps = batches[-1].inputs.shape[1] + _PATIENCE * _LENGTH  # of all: one compilation
-    columns = []
+def _produced(workdir: Path) -> list[list[float | None]]:
+    """Returns the repeats that each member of an ensemble produces, by number requested."""
+    trained = load_run(workdir)
+
+    def apply(params: Any, inputs: jax.Array) -> jax.Array:
+        return trained.model.apply({"params": params}, inputs)
+
+    apply_members = jax.jit(jax.vmap(apply, (0, None)))
+    key = jax.random.key(cli.SEED)
+    batches = [trained.task.sample_size(key, _NUM_SEQUENCES, _LENGTH, n) for n in _REQUESTED]
+    num_steps = batches[-1].inputs.shape[1] + _EXTRA_REPEATS * _LENGTH  # one compilation for all
+    counts = []
     for batch in batches:
-        inputs = jnp.pad(batch.inputs, ((0, 0), (0, steps - batch.inputs.shape[1]), (0, 0)))
-        # What is said before the answer begins counts for nothing.
-        first = int(batch.mask[0].argmax())
-        ends = np.asarray(run(machines.members, inputs))[:, :, first:, -1] > 0
-        columns.append(repeats_said(ends, _LENGTH))
-    return [list(of_member) for of_member in zip(*columns, strict=True)]
+        padding = num_steps - batch.inputs.shape[1]
+        inputs = jnp.pad(batch.inputs, ((0, 0), (0, padding), (0, 0)))
+        first = int(batch.mask[0].argmax())  # the first output step
+        ends = np.asarray(apply_members(trained.params, inputs))[:, :, first:, -1] > 0
+        counts.append(count_repeats(ends, _LENGTH))
+    return [list(member) for member in zip(*counts, strict=True)]
 
 
 if __name__ == "__main__":

@@ -1,20 +1,21 @@
-"""What was measured of the seeds of a config: of its ensemble if there is one, else one by one."""
+"""Reads and appends stored results: JSONL files with one line per config or setting."""
 
+import functools
 import json
-import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.commands import RESULTS
-from ntm_jax.training import success
+from experiments.cli import ROOT
 from ntm_jax.tasks import TASKS
-from ntm_jax.tasks.base import Size
+from ntm_jax.tasks.base import Size, Task
 
-__all__ = ["MODELS", "Member", "members", "read", "sequences", "spread"]
+__all__ = ["MODELS", "Group", "Row", "append", "find", "group", "groups", "read"]
 
+_RESULTS = ROOT / "experiments" / "results"
 Row = Mapping[str, Any]
 
-# The models that a task was tried with, by the ends of their configs' names.
+# The models that each task was trained with, by the last part of the config name.
 MODELS = {
     "ntm": "NTM, feed-forward controller",
     "ntm_lstm": "NTM, LSTM controller",
@@ -24,94 +25,72 @@ MODELS = {
 }
 
 
-class Member(NamedTuple):
-    """A trained seed.
+class Group(NamedTuple):
+    """The trained seeds of a line; all but the first two have an entry for each seed.
 
     Attributes:
-      task: its name.
-      summary: what training said of it.
-      results: what eval.py said of each size, on sequences that training did not see.
-      enlarged: the same by size and slots, in larger memories than it was evaluated with.
+      line: a line with a summary and, where they were made, evaluations.
+      task: the task with its default settings.
+      summaries: the entries of summary.json.
+      results: evaluations after training, by size.
+      enlarged: evaluations in larger memories, by size and number of slots.
     """
 
-    task: str
-    summary: Row
-    results: dict[Size, Row]
-    enlarged: dict[tuple[Size, int], Row]
+    line: Row
+    task: Task
+    summaries: Sequence[Row]
+    results: Sequence[Mapping[Size, Row]]
+    enlarged: Sequence[Mapping[tuple[Size, int], Row]]
 
     @property
-    def errors(self) -> dict[Size, float]:
-        """What the task is judged by, of each size."""
-        judged_by = TASKS[self.task].judged_by
-        return {size: row[judged_by] for size, row in self.results.items()}
-
-    @property
-    def solved(self) -> bool:
-        """In the evaluation; all configs train on the sizes that their task has by default."""
-        task = TASKS[self.task]()
-        return success.is_solved(self.errors, task.trained_size, task.limits)
+    def errors(self) -> list[dict[Size, float]]:
+        """The metric of the task by size, for each seed."""
+        metric = self.task.metric
+        return [{size: row[metric] for size, row in seed.items()} for seed in self.results]
 
 
-def members(name: str) -> list[Member]:
-    """The seeds of a config that results are there of; none if there are none."""
-    ensemble = read(f"ensembles/{name}")
-    if ensemble is None:
-        document = read(name)
-        return [
-            _member(
-                row["summary"], row["evaluation"], [row["enlarged"]] if "enlarged" in row else []
-            )
-            for row in (document["seeds"] if document else [])
-        ]
-    shared = {name: ensemble["summary"][name] for name in ("num_params", "task")}
-    return [
-        _member(
-            shared | summary,
-            ensemble["evaluation"]["members"][index],
-            [
-                {"slots": far["slots"], **far["members"][index]}
-                for far in ensemble.get("enlarged", ())
-            ],
-        )
-        for index, summary in enumerate(ensemble["summary"]["members"])
-    ]
-
-
-def _member(summary: Row, evaluation: Row, enlarged: list[Row]) -> Member:
-    task = summary["task"]
-
-    def size(row: Row) -> Size:
-        return tuple(row[axis] for axis in TASKS[task].axes)
-
-    return Member(
-        task,
-        summary,
-        {size(row): row for row in evaluation["results"]},
-        {(size(row), far["slots"]): row for far in enlarged for row in far["results"]},
-    )
-
-
-def read(name: str) -> dict[str, Any] | None:
-    """A file of results by its name without the ending; None if it is not there."""
-    path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
-
-
-def sequences(summaries: Iterable[Row], name: str = "solved_at_step") -> str:
-    """After how many sequences something was so, of those members of which it ever was.
+def read(path: Path | str) -> list[dict[str, Any]]:
+    """Reads the lines of a JSONL file; none if it does not exist.
 
     Args:
-      summaries: what training said of each member.
-      name: of what was so.
+      path: the file, or the name of one in experiments/results.
     """
-    reached = [one for one in summaries if one.get(name) is not None]
-    values = [one[name] * (one["sequences"] // one["step"]) for one in reached]
-    return spread(values, "{:,.0f}") if values else "never"
+    path = _RESULTS / f"{path}.jsonl" if isinstance(path, str) else path
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def spread(values: list[float], form: str) -> str:
-    """The median, and behind it the smallest and the largest if they differ."""
-    if len(set(values)) == 1:
-        return form.format(values[0])
-    low, high = form.format(min(values)), form.format(max(values))
-    return f"{form.format(statistics.median(values))} ({low} to {high})"
+def append(path: Path | str, line: Row) -> None:
+    """Appends a line to a JSONL file, which is named as for `read`."""
+    path = _RESULTS / f"{path}.jsonl" if isinstance(path, str) else path
+    with path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def find(path: Path | str, **values: Any) -> list[dict[str, Any]]:
+    """Returns the lines of a JSONL file that have these values."""
+    values = json.loads(json.dumps(values))  # tuples are lists in JSON
+    return [line for line in read(path) if all(line.get(k) == v for k, v in values.items())]
+
+
+@functools.cache
+def groups(*names: str) -> dict[str, Group]:
+    """Returns the trained seeds of these files by the name of the config; later files win."""
+    return {line["name"]: group(line) for name in names for line in read(name)}
+
+
+def group(line: Row) -> Group:
+    """Returns the trained seeds of a line."""
+    task, seeds = TASKS[line["summary"]["task"]](), line["summary"]["members"]
+
+    def by_size(evaluation: Row) -> list[dict[Size, Row]]:
+        return [
+            {tuple(row[axis] for axis in task.size_axes): row for row in seed["results"]}
+            for seed in evaluation["members"]
+        ]
+
+    enlarged: list[dict[tuple[Size, int], Row]] = [{} for _ in seeds]
+    for evaluation in line.get("enlarged", ()):
+        for seed, results in zip(enlarged, by_size(evaluation), strict=True):
+            seed |= {(size, evaluation["num_slots"]): row for size, row in results.items()}
+    results = by_size(line["evaluation"]) if "evaluation" in line else []
+    return Group(line, task, seeds, results, enlarged)

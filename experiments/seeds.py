@@ -1,67 +1,57 @@
-"""Trains a config with several seeds, one after the other, by the commands that a user types.
+"""Trains a copy config with several seeds, one after the other, and times each command.
 
-    python -m benchmarks.seeds --config=configs/copy_ntm.py --seeds=0,1,2,3,4,5,6,7,8,9
+    python -m experiments.seeds --config=configs/copy_ntm.py --seeds=0,1,2
 
-For each seed: `train.py` timed from outside, from the start of the command to its end, compilation
-and the last checkpoint included; then `eval.py` on sequences that training did not use, at the
-trained size of the memory and enlarged. benchmarks/results/<config name>.json gets a row a seed as
-it comes; a seed that has its row is left out, so the command can be interrupted and repeated. A
-time counts only if the machine had nothing else to do: `--name=copy_ntm_alone` keeps such rows
-apart, and the load before each command stands in its row.
+single_seeds.jsonl gets one line per config: for each seed the summary with the wall time of
+train.py, compilation and the last checkpoint included, and evaluations on sequences that training
+did not use. Run it on an idle host. A config with a stored line is not trained again.
 """
 
-import json
 import os
 import time
-from pathlib import Path
 
 from absl import app, flags
 
-from benchmarks import commands
+from experiments import cli, results
 
-_CONFIG = flags.DEFINE_string("config", "configs/copy_ntm.py", "What to train.")
-_SEEDS = flags.DEFINE_list("seeds", [str(seed) for seed in range(10)], "Seeds, by commas.")
-_LENGTHS = flags.DEFINE_list("lengths", ["10", "20", "40", "80", "120"], "For eval.py.")
-_FAR = flags.DEFINE_list("far", ["300"], "Lengths with the enlarged memory; may be none.")
-_SLOTS = flags.DEFINE_integer("slots", 512, "Slots of the enlarged memory.")
-_NAME = flags.DEFINE_string("name", None, "Of the file; the config's if not given.")
-_RUNS = flags.DEFINE_string("runs", None, "Folder to keep the runs in; not kept if not given.")
+_CONFIG = flags.DEFINE_string("config", "configs/copy_ntm.py", "Config to train.")
+_SEEDS = flags.DEFINE_list("seeds", [str(seed) for seed in range(10)], "Seeds.")
+_LENGTHS = flags.DEFINE_list("lengths", ["10", "20", "40", "80", "120"], "Evaluated lengths.")
 
 
 def main(argv: list[str]) -> None:
-    """Runs what is missing and writes it down."""
+    """Trains and evaluates the seeds of a config that has no stored line."""
     del argv
-    name = _NAME.value or Path(_CONFIG.value).stem
-    path = commands.RESULTS / f"{name}.json"
-    rows = json.loads(path.read_text())["seeds"] if path.exists() else []
-    for seed in map(int, _SEEDS.value):
-        if any(row["summary"]["seed"] == seed for row in rows):
-            continue
-        with commands.run_folder(_RUNS.value) as folder:
-            rows.append(_train(seed, folder / f"seed{seed}"))
-        rows.sort(key=lambda row: row["summary"]["seed"])
-        document = {"config": _CONFIG.value, "machine": commands.machine(), "seeds": rows}
-        commands.write(path, document)
-        print(path.name, json.dumps(rows[-1]["evaluation"]["results"]), flush=True)
-
-
-def _train(seed: int, workdir: Path) -> dict:
-    fresh, load = not workdir.exists(), os.getloadavg()[0]
-    began = time.monotonic()
-    commands.train(_CONFIG.value, {"seed": seed}, workdir)
-    row: dict = {}
-    if fresh:  # a run that went on says its time in the summary alone
-        row |= {"load_before": load, "command_seconds": round(time.monotonic() - began, 1)}
-    row["summary"] = commands.summary(workdir)
-    row["evaluation"] = commands.evaluate(workdir, {"length": _numbers(_LENGTHS.value)})
-    if _FAR.value:
-        numbers = {"length": _numbers(_FAR.value)}
-        row["enlarged"] = commands.evaluate(workdir, numbers, slots=_SLOTS.value)
-    return row
-
-
-def _numbers(words: list[str]) -> list[int]:
-    return [int(word) for word in words]
+    config, name = cli.load_config(_CONFIG.value), cli.config_name(_CONFIG.value)
+    if results.find("single_seeds", name=name):
+        print(f"single_seeds.jsonl has a line for {name}; remove it to train again")
+        return
+    with cli.runs_dir() as runs:
+        workdirs = [runs / f"{name}_seed{seed}" for seed in _SEEDS.value]
+        seeds = []
+        for seed, workdir in zip(_SEEDS.value, workdirs, strict=True):
+            load, start = os.getloadavg()[0], time.monotonic()
+            command = cli.train(_CONFIG.value, {"seed": seed}, workdir)
+            seconds = round(time.monotonic() - start, 1)
+            timing = {"load_average_before": load, "wall_seconds": seconds, "command": command}
+            seeds.append(cli.load_summary(workdir) | timing)
+        lengths = {"length": [int(length) for length in _LENGTHS.value]}
+        members = [cli.evaluate(workdir, lengths) for workdir in workdirs]
+        shared = ("task", "model", "num_params")
+        line = {
+            "name": name,
+            "config": _CONFIG.value,
+            "host": cli.host(),
+            "summary": {key: seeds[0][key] for key in shared} | {"members": seeds},
+            "evaluation": {"members": members},
+        }
+        if config.model.name == "ntm":
+            evaluations = [cli.evaluate_enlarged(workdir, "copy") for workdir in workdirs]
+            line["enlarged"] = [
+                {"num_slots": members[0]["num_slots"], "members": members}
+                for members in zip(*evaluations, strict=True)
+            ]
+    results.append("single_seeds", line)
 
 
 if __name__ == "__main__":

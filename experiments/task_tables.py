@@ -1,283 +1,188 @@
-"""Tables of trained seeds: how many are solved, after how much, and what they do at every size."""
+"""Tables of trained models: convergence, generalization, ablations and training cost."""
 
 import itertools
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from benchmarks.commands import config_file
-from benchmarks.members import Member, members, read, sequences, spread
-from ntm_jax.training import success
-from ntm_jax.tasks import TASKS
+from experiments.markdown import Form, link, median_range, number, table
+from experiments.results import Group, Row, read
+from ntm_jax.evaluation.tables import success_rate
 from ntm_jax.tasks.base import Size
 
-__all__ = [
-    "by_size",
-    "costs",
-    "countdown",
-    "counts",
-    "curricula",
-    "errors",
-    "head",
-    "heads",
-    "learning",
-    "line",
-    "seeds",
-    "trained",
-]
+__all__ = ["COLUMNS", "by_size", "repeat_copy_countdown", "repeat_copy_counts", "trained"]
+
+Column = Callable[[Group], object]
+_BIT_ERRORS, _BITS = "bit_errors_per_sequence", "bits_per_sequence"
 
 
-def seeds(names: Sequence[str], far: tuple[Size, int]) -> str:
-    """A row for each config: the first that a reader wants to know.
+def trained(header: str, groups: Iterable[Group]) -> str:
+    """Returns a table with a row for each group.
 
     Args:
-      names: of configs; those without results are left out.
-      far: a size, and the slots of an enlarged memory to try it in.
+      header: headings out of COLUMNS, separated by " | ".
+      groups: the rows.
     """
-    size, slots = far
-    lines = head(
-        "config",
-        "parameters",
-        "solved",
-        "sequences until solved",
-        "wrong bits a sequence at 10 / 20 / 40 / 80 / 120",
-        f"at {_number(size)}, {slots} slots",
-    )
-    for name, some in _measured(names):
-        sizes = [(n,) for n in (5, 10, 20, 40, 80, 120) if (n,) in some[0].results]
-        shown = [f"{_median(some, size):.3g}" for size in sizes]
-        if sizes != [(10,), (20,), (40,), (80,), (120,)]:
-            shown = [f"{error} ({_number(n)})" for error, n in zip(shown, sizes, strict=True)]
-        beyond = [one.enlarged[far] for one in some if far in one.enlarged]
-        lines.append(
-            line(
-                _link(name),
-                f"{some[0].summary['num_params']:,}",
-                f"{sum(one.solved for one in some)} of {len(some)}",
-                sequences(one.summary for one in some),
-                " / ".join(shown),
-                spread([row["bit_errors_per_sequence"] for row in beyond], "{:.3g}")
-                if beyond
-                else "",
-            )
-        )
-    return "\n".join(lines)
+    columns = [COLUMNS[heading] for heading in header.split(" | ")]
+    return table(header, ([column(group) for column in columns] for group in groups))
 
 
-def learning(names: Sequence[str]) -> str:
-    """A row for each ensemble: rates with their intervals, and sequences needed."""
-    lines = head(
-        "config",
-        "learned after sequences",
-        "solved after sequences",
-        "begun anew",
-        "solved in training",
-        "held",
-        "collapsed",
-        "solved at the end",
-    )
-    for name, some in _measured(names):
-        if read(f"ensembles/{name}"):
-            reached = [one.summary for one in some if one.summary["solved_at_step"] is not None]
-            lines.append(
-                line(
-                    _link(name),
-                    sequences((one.summary for one in some), "learned_at_step"),
-                    sequences(one.summary for one in some),
-                    # Files from before there were restarts say nothing of them.
-                    sum(one.summary.get("restarts", 0) > 0 for one in some),
-                    f"{len(reached)} of {len(some)}",
-                    *(sum(one[word] for one in reached) for word in ("held", "collapsed")),
-                    success.rate(sum(one.solved for one in some), len(some)),
-                )
-            )
-    return "\n".join(lines)
+def by_size(groups: Iterable[Group], sizes: Sequence[Size], key: str, form: Form = number) -> str:
+    """Returns a table with a row for each group: the median over seeds of one number, by size."""
+    columns = [COLUMNS["config"], COLUMNS["seeds"], *(_median(size, key, form) for size in sizes)]
+    header = " | ".join(["config", "seeds", *(" x ".join(map(str, size)) for size in sizes)])
+    return table(header, ([column(group) for column in columns] for group in groups))
 
 
-def trained(names: Sequence[str]) -> str:
-    """A row for each config: how many seeds learned, how soon, and what they pay for it."""
-    lines = head(
-        "config",
-        "parameters",
-        "learned",
-        "sequences until learned",
-        "bits a sequence at the largest trained size",
-        "least there can be",
-    )
-    for name, some in _measured(names):
-        size = TASKS[some[0].task]().trained_size
-        rows = [one.results[size] for one in some]
-        bits = [row["bits_per_sequence"] for row in rows]
-        # On the same sequences for all.
-        optimum = bits[0] - rows[0]["excess_bits_per_sequence"]
-        learned = sum(one.summary["learned_at_step"] is not None for one in some)
-        lines.append(
-            line(
-                _link(name),
-                f"{some[0].summary['num_params']:,}",
-                f"{learned} of {len(some)}",
-                sequences((one.summary for one in some), "learned_at_step"),
-                spread(bits, "{:.1f}" if optimum else "{:.2g}"),
-                f"{optimum:.1f}" if optimum else 0,
-            )
-        )
-    return "\n".join(lines)
+def _median(size: Size, key: str = _BIT_ERRORS, form: Form = number) -> Column:
+    """Returns the column of a median; it is empty for a group without an evaluation at `size`."""
+
+    def cell(group: Group) -> str:
+        values = [seed[size][key] for seed in group.results if size in seed]
+        return form(statistics.median(values)) if values else ""
+
+    return cell
 
 
-def costs(names: Sequence[str]) -> str:
-    """A row for each ensemble: how large its machines are, and what training them took."""
-    lines = head("config", "parameters", "seeds at once", "sequences each", "minutes", "on")
-    for name, some in _measured(names):
-        if document := read(f"ensembles/{name}"):
-            summary, machine = document["summary"], document["machine"]
-            lines.append(
-                line(
-                    _link(name),
-                    f"{summary['num_params']:,}",
-                    len(some),
-                    spread([one.summary["sequences"] for one in some], "{:,.0f}"),
-                    f"{summary['seconds'] / 60:.0f}",
-                    f"{machine['cores']} core of {machine['processor']}",
-                )
-            )
-    return "\n".join(lines)
+def _enlarged(length: int, num_slots: int, key: str, form: Callable[..., object]) -> Column:
+    """Returns a column of one number in evaluations in a larger memory."""
+
+    def cell(group: Group) -> object:
+        size = (length,), num_slots
+        values = [seed[size][key] for seed in group.enlarged if size in seed]
+        return form(values) if values else ""
+
+    return cell
 
 
-def counts(document: Mapping[str, Any]) -> str:
-    """A row for each config: how far its machines count without a mistake, and what 20 becomes.
+def _until(event: str) -> Column:
+    """Returns the column of the training sequences until an event, of the seeds that had it."""
 
-    Args:
-      document: what benchmarks/counting.py wrote; the numbers asked for are 1 and up.
-    """
-    asked = document["asked"]
-    lines = head("config", "counts right up to", f"asked for {asked[-1]}, it says")
-    for name, machines in document["said"].items():
-        pairs = [zip(asked, machine, strict=True) for machine in machines]
-        right = [len([*itertools.takewhile(lambda pair: pair[0] == pair[1], of)]) for of in pairs]
-        most = [machine[-1] for machine in machines if machine[-1] is not None]
-        lines.append(line(_link(name), spread(right, "{:g}"), spread(most, "{:.3g}")))
-    return "\n".join(lines)
+    def cell(group: Group) -> str:
+        reached = [one for one in group.summaries if one[event] is not None]
+        counts = [one[event] * (one["sequences"] // one["step"]) for one in reached]
+        return median_range(counts, "{:,.0f}") or "never"
+
+    return cell
 
 
-def countdown(document: Mapping[str, Any]) -> str:
-    """A row for each number of repeats asked for: what the memory holds after each of them.
-
-    Args:
-      document: what benchmarks/countdown.py wrote.
-    """
-    lines = head("asked for", "said", f"slot {document['slot']}, column {document['column']}")
-    columns = (document[name] for name in ("asked", "said", "after_each_repeat"))
-    for asked, said, values in zip(*columns, strict=True):
-        if asked % 5 == 0:
-            until = values if said is None else values[: int(said)]
-            shown = ", ".join(f"{value:.1f}" for value in until)
-            lines.append(line(asked, "no end" if said is None else f"{said:g}", shown))
-    return "\n".join(lines)
+def _range(key: str, form: str) -> Column:
+    """Returns the column of one number in the summaries."""
+    return lambda group: median_range([one[key] for one in group.summaries], form)
 
 
-def curricula(document: Mapping[str, Any]) -> str:
-    """A row for each curriculum that a config was trained with.
-
-    Args:
-      document: what benchmarks/variants.py wrote.
-    """
-    lines = head("config", "sizes", "learned", "after sequences")
-    for name, rows in document.items():
-        for curriculum, row in rows.items():
-            some = row["summary"]["members"]
-            learned = sum(one["learned_at_step"] is not None for one in some)
-            reached = sequences(some, "learned_at_step")
-            lines.append(line(_link(name), curriculum, f"{learned} of {len(some)}", reached))
-    return "\n".join(lines)
+def _count(values: Iterable[object]) -> str:
+    values = [*values]
+    return f"{sum(map(bool, values))} of {len(values)}"
 
 
-def heads(document: Mapping[str, Any]) -> str:
-    """A row for each number of heads that a config was trained with.
-
-    Args:
-      document: what benchmarks/variants.py wrote.
-    """
-    lines = head("config", "heads", "parameters", "seeds", "wrong bits a sequence", "minutes")
-    for name, rows in document.items():
-        for number, row in rows.items():
-            some = row["summary"]["members"]
-            # Of the one size that training evaluates.
-            wrong = [error for one in some for error in one["bit_errors_per_sequence"].values()]
-            lines.append(
-                line(
-                    _link(name),
-                    f"{number} + {number}",
-                    f"{row['summary']['num_params']:,}",
-                    len(some),
-                    spread(wrong, "{:.1f}"),
-                    f"{row['summary']['seconds'] / 60:.0f}",
-                )
-            )
-    return "\n".join(lines)
+def _count_perfect(fractions: list[float]) -> str:
+    return _count(fraction == 1 for fraction in fractions)
 
 
-def by_size(names: Sequence[str], sizes: Sequence[Size], key: str, form: str = "{:.3g}") -> str:
-    """A row for each config: a number at every size, the median over seeds.
-
-    Args:
-      names: of configs; those without results are left out.
-      sizes: a column each.
-      key: of the number, in the file of an evaluation.
-      form: that it is written in.
-    """
-    lines = head("config", "seeds", *map(_number, sizes))
-    for name, some in _measured(names):
-        of_size = ([one.results[size][key] for one in some] for size in sizes)
-        numbers = (form.format(statistics.median(values)) for values in of_size)
-        lines.append(line(_link(name), len(some), *numbers))
-    return "\n".join(lines)
+def _solved(group: Group) -> list[Row]:
+    """Returns the summaries of the seeds that were solved in training."""
+    return [one for one in group.summaries if one["solved_at_step"] is not None]
 
 
-def errors(
-    names: Sequence[str], sizes: Sequence[Size], far: Sequence[tuple[Size, int]] = ()
-) -> str:
-    """A row for each config: what its task is judged by at every size, the median over seeds.
-
-    Args:
-      names: of configs; those without results are left out.
-      sizes: a column each.
-      far: sizes with the slots of an enlarged memory; a column each says how many seeds made no
-        mistake there.
-    """
-    beyond = [f"{_number(size)}, {slots:,} slots" for size, slots in far]
-    lines = head("config", *map(_number, sizes), "machines with none", *beyond)
-    for name, some in _measured(names):
-        cells = [f"{_median(some, size):.3g}" if size in some[0].results else "" for size in sizes]
-        cells.append(f"{sum(not any(one.errors.values()) for one in some)} of {len(some)}")
-        for key in far:
-            rows = [one.enlarged[key] for one in some if key in one.enlarged]
-            perfect = sum(row["perfect_sequences"] == 1 for row in rows)
-            cells.append(f"{perfect} of {len(rows)}" if rows else "")
-        lines.append(line(_link(name), *cells))
-    return "\n".join(lines)
+def _num_solved(group: Group) -> int:
+    return sum(map(group.task.is_solved, group.errors))
 
 
-def _measured(names: Sequence[str]) -> list[tuple[str, list[Member]]]:
-    return [(name, some) for name in names if (some := members(name))]
+def _optimal(group: Group) -> float:
+    """Returns the Bayes-optimal cost; all seeds are evaluated on the same sequences."""
+    row = group.results[0][group.task.max_train_size]
+    return row[_BITS] - row["excess_bits_per_sequence"]
 
 
-def _median(some: list[Member], size: Size) -> float:
-    return statistics.median(one.errors[size] for one in some)
+def _bits(group: Group) -> str:
+    form = "{:.1f}".format if _optimal(group) else lambda value: number(value, 2)
+    return median_range([seed[group.task.max_train_size][_BITS] for seed in group.results], form)
 
 
-def _number(size: Size) -> str:
-    return " x ".join(f"{number:,}" for number in size)
+def _errors(group: Group) -> str:
+    """Returns the bit errors at length 20, and at 120 or at the longest length below it."""
+    longest = max(size for size in group.results[0] if size <= (120,))
+    cell = f"{_median((20,))(group)} / {_median(longest)(group)}"
+    return cell if longest == (120,) else f"{cell} ({longest[0]})"
 
 
-def _link(name: str) -> str:
-    return f"[{name}]({config_file(name).partition(':')[0]})"
+def _change(group: Group) -> str:
+    changes = (f"{key} = {value}" for key, value in group.line["setting"].items())
+    return ", ".join(changes) or "none"
 
 
-def head(*names: str) -> list[str]:
-    """The first two lines of a table, which name its columns."""
-    return [line(*names), "|---" * len(names) + "|"]
+def _heads(group: Group) -> str:
+    kinds = ("model.num_read_heads", "model.num_write_heads")
+    return " + ".join(str(group.line["setting"][kind]) for kind in kinds)
 
 
-def line(*cells: object) -> str:
-    """A row of a table."""
-    return f"| {' | '.join(map(str, cells))} |"
+COLUMNS: Mapping[str, Column] = {
+    "config": lambda group: link(group.line["name"]),
+    "parameters": lambda group: f"{group.line['summary']['num_params']:,}",
+    "seeds": lambda group: len(group.summaries),
+    "learned": lambda group: _count(one["learned_at_step"] is not None for one in group.summaries),
+    "training sequences until learned": _until("learned_at_step"),
+    "solved": lambda group: f"{_num_solved(group)} of {len(group.errors)}",
+    "training sequences until solved": _until("solved_at_step"),
+    # Ensembles that were trained before there were restarts lack the key.
+    "restarts": lambda group: sum(one.get("restarts", 0) > 0 for one in group.summaries),
+    "solved in training": lambda group: f"{len(_solved(group))} of {len(group.summaries)}",
+    "stayed solved": lambda group: sum(one["stayed_solved"] for one in _solved(group)),
+    "collapsed": lambda group: sum(one["collapsed"] for one in _solved(group)),
+    "solved at the end": lambda group: success_rate(_num_solved(group), len(group.errors)),
+    # Bit errors and cost.
+    **{str(length): _median((length,)) for length in (10, 20, 30, 50, 80, 120)},
+    "models with zero errors": lambda group: _count(not any(e.values()) for e in group.errors),
+    "300, 512 slots": _enlarged(300, 512, "perfect_sequences", _count_perfect),
+    "1,000, 2,048 slots": _enlarged(1000, 2048, "perfect_sequences", _count_perfect),
+    "bit errors per sequence at 20 / 120": _errors,
+    "bit errors per sequence at 120": lambda group: median_range(
+        [seed[120,][_BIT_ERRORS] for seed in group.results]
+    ),
+    "at 300, 512 slots": _enlarged(300, 512, _BIT_ERRORS, median_range),
+    "bits per sequence at the largest training size": _bits,
+    "Bayes-optimal cost": lambda group: f"{_optimal(group):.1f}" if _optimal(group) else 0,
+    # Training cost.
+    "training sequences per seed": _range("sequences", "{:,.0f}"),
+    "training steps": _range("step", "{:,.0f}"),
+    "wall time (s)": _range("wall_seconds", "{:.0f}"),
+    "compile time (s)": _range("compile_seconds", "{:.0f}"),
+    "wall time (min)": lambda group: f"{group.line['summary']['seconds'] / 60:.0f}",
+    "host": lambda group: "{cores} core of {processor}".format(**group.line["host"]),
+    # Ablations.
+    "change": _change,
+    "curriculum": lambda group: group.line["setting"]["curriculum"],
+    "read + write heads": _heads,
+    # In the last evaluation of training, of a task with a single size.
+    "bit errors per sequence": lambda group: median_range(
+        [next(iter(one[_BIT_ERRORS].values())) for one in group.summaries], "{:.1f}"
+    ),
+}
+
+
+def repeat_copy_counts() -> str:
+    """Returns a row for each config: the largest exact count, and repeats produced for 20."""
+    rows = []
+    for line in read("repeat_copy_counts"):
+        pairs = (zip(line["requested"], model, strict=True) for model in line["produced"])
+        exact = [
+            sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], model))
+            for model in pairs
+        ]
+        last = [model[-1] for model in line["produced"] if model[-1] is not None]
+        rows.append((link(line["name"]), median_range(exact), median_range(last)))
+    return table("config | counts correctly up to | repeats produced (20 requested)", rows)
+
+
+def repeat_copy_countdown() -> str:
+    """Returns a row for each number of repeats requested: a memory value after each repeat."""
+    (line,) = read("repeat_copy_countdown")
+    columns = (line[key] for key in ("requested", "produced", "after_each_repeat"))
+    rows = []
+    for requested, produced, values in zip(*columns, strict=True):
+        if requested % 5 == 0:
+            shown = ", ".join(f"{x:.1f}" for x in values[: int(produced or requested)])
+            rows.append((requested, number(produced) if produced else "no end marker", shown))
+    position = f"slot {line['slot']}, column {line['column']}"
+    header = f"repeats requested | repeats produced | memory at {position}, after each repeat"
+    return table(header, rows)

@@ -1,4 +1,4 @@
-"""Contestants by turns, and what is made of their rounds."""
+"""Times candidates in alternation, and compares their rounds."""
 
 import math
 import statistics
@@ -6,67 +6,66 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Contestant", "divided", "interleave", "summary"]
+__all__ = ["Candidate", "ratio", "summarize", "time_interleaved"]
 
 
-class Contestant(NamedTuple):
-    """One side of a comparison.
+class Candidate(NamedTuple):
+    """A program to time.
 
     Attributes:
-      name: unlike that of any other.
-      advance: works a little, waits until that is done, and returns how much it did, such as
-        sequences, and a number of the result, which has to be finite.
-      facts: what is to be known of it.
+      name: a unique name.
+      run: runs the program to completion, and returns the amount of work, such as a number of
+        sequences, and a number out of the result, which has to be finite.
+      facts: description for the result file.
     """
 
     name: str
-    advance: Callable[[], tuple[float, float]]
+    run: Callable[[], tuple[float, float]]
     facts: dict[str, Any]
 
 
-def interleave(
-    contestants: Sequence[Contestant],
+def time_interleaved(
+    candidates: Sequence[Candidate],
     rounds: int,
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Measures how much each contestant does a second, by turns.
+    """Measures the work per second of candidates that alternate, so that load affects all alike.
 
-    Whatever slows the machine for a while slows all of them; each round has every contestant once,
-    in the same order. Before the first round each advances once, since a first call is slower.
+    Each candidate runs once before the first round, since first calls are slower.
 
     Args:
-      contestants: who.
-      rounds: how often each has its turn.
-      seconds: of a turn, at least; what was begun is ended.
-      clock: tells seconds.
+      candidates: the candidates, in the order of each round.
+      rounds: number of rounds.
+      seconds: smallest time of a candidate in a round; a started run is finished.
+      clock: returns seconds.
 
     Returns:
-      name -> what it did a second, in every round.
+      For each name the work per second in every round.
 
     Raises:
-      FloatingPointError: a contestant's number is not finite.
-      ValueError: two contestants have one name.
+      FloatingPointError: a result is not finite.
+      ValueError: two candidates have the same name.
     """
-    rates: dict[str, list[float]] = {one.name: [] for one in contestants}
-    if len(rates) < len(contestants):
-        raise ValueError(f"contestants: expected different names, got {[*rates]}")
-    for one in contestants:
-        one.advance()
+    rates: dict[str, list[float]] = {candidate.name: [] for candidate in candidates}
+    if len(rates) < len(candidates):
+        raise ValueError(f"candidates: expected different names, got {[*rates]}")
+    for candidate in candidates:
+        candidate.run()
     for _ in range(rounds):
-        for one in contestants:
-            done, elapsed, began = 0.0, 0.0, clock()
+        for candidate in candidates:
+            work, elapsed, start = 0.0, 0.0, clock()
             while elapsed < seconds:
-                more, number = one.advance()
-                done, elapsed = done + more, clock() - began
-            if not math.isfinite(number):
-                raise FloatingPointError(f"{one.name}: expected a finite number, got {number}")
-            rates[one.name].append(done / elapsed)
+                amount, value = candidate.run()
+                work, elapsed = work + amount, clock() - start
+            if not math.isfinite(value):
+                raise FloatingPointError(f"{candidate.name}: expected a finite result, got {value}")
+            rates[candidate.name].append(work / elapsed)
     return rates
 
 
-def summary(values: Sequence[float]) -> dict[str, Any]:
-    """The median of the rounds, with their spread and themselves."""
+def summarize(values: Sequence[float]) -> dict[str, Any]:
+    """Returns the median and the range of the rounds, and the rounds."""
     return {
         "median": statistics.median(values),
         "min": min(values),
@@ -75,6 +74,6 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def divided(upper: Sequence[float], lower: Sequence[float]) -> dict[str, Any]:
-    """The summary of the quotients within each round."""
-    return summary([one / other for one, other in zip(upper, lower, strict=True)])
+def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> dict[str, Any]:
+    """Returns the summary of the ratios within each round."""
+    return summarize([a / b for a, b in zip(numerators, denominators, strict=True)])

@@ -1,4 +1,4 @@
-"""loudinthecloud/pytorch-ntm as a contestant, from a checkout of it."""
+"""loudinthecloud/pytorch-ntm as a candidate, from a checkout."""
 
 import importlib
 import os
@@ -9,111 +9,99 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-from benchmarks.speed.rounds import Contestant
-from benchmarks.speed.work import BITS, LEARNING_RATE, LENGTH, SEED, SLOTS, UNITS, WIDTH
+from benchmarks.speed import workloads
+from benchmarks.speed.harness import Candidate
+from benchmarks.speed.workloads import LENGTH, NUM_BITS
 
-__all__ = ["commit", "contestants", "load"]
+__all__ = ["SYSTEM", "candidates", "commit", "load"]
 
 SYSTEM = "pytorch-ntm"
 _URL = "https://github.com/loudinthecloud/pytorch-ntm"
 
 
-def load(program: str, checkout: str | None) -> ModuleType:
-    """Imports the peer's train.py; ends the program with one line where that cannot be.
-
-    Args:
-      program: that asks, for the line.
-      checkout: its folder.
-
-    Returns:
-      The module.
-    """
-    if checkout is None or not (Path(checkout) / "tasks" / "copytask.py").is_file():
-        sys.exit(f"{program}: --pytorch_ntm: expected a checkout of {_URL}, got {checkout}")
+def load(checkout: str) -> ModuleType:
+    """Imports train.py of a checkout, or exits with a message."""
+    if not (Path(checkout) / "tasks" / "copytask.py").is_file():
+        sys.exit(f"speed: --pytorch_ntm: expected a checkout of {_URL}, got {checkout}")
     sys.path.insert(0, str(Path(checkout).resolve()))
     try:
         attr = importlib.import_module("attr")
-        original = attr.attrib
+        attrib = attr.attrib
 
-        def attrib(*args: Any, convert: Any = None, **options: Any) -> Any:
-            return original(*args, converter=convert, **options)
+        def attrib_with_convert(*args: Any, convert: Any = None, **options: Any) -> Any:
+            return attrib(*args, converter=convert, **options)
 
-        # The peer says `convert`, which attrs has since removed.
-        with mock.patch.object(attr, "attrib", attrib):
+        # pytorch-ntm uses `convert`, which attrs has removed.
+        with mock.patch.object(attr, "attrib", attrib_with_convert):
             return importlib.import_module("train")
     except ImportError as error:
-        sys.exit(f"{program}: --pytorch_ntm: {error}: pip install torch attrs argcomplete")
+        sys.exit(f"speed: --pytorch_ntm: {error}: pip install torch attrs argcomplete")
 
 
 def commit(checkout: str) -> str | None:
-    """The commit, with "-dirty" behind it if files were changed; None if git cannot tell."""
+    """Returns the commit, with "-dirty" if files were changed; None outside a repository."""
     command = ["git", "-C", checkout, "describe", "--always", "--dirty", "--abbrev=40"]
-    # Not the commit of a repository that the checkout happens to lie in.
+    # Not the commit of a repository that contains the checkout.
     ceiling = {"GIT_CEILING_DIRECTORIES": str(Path(checkout).resolve().parent)}
-    told = subprocess.run(
+    described = subprocess.run(
         [*command, "--exclude=*"], capture_output=True, text=True, env=os.environ | ceiling
     )
-    return told.stdout.strip() or None
+    return described.stdout.strip() or None
 
 
-def contestants(train: ModuleType, batch_size: int, threads: int) -> list[Contestant]:
-    """Its training and its forward pass, wired by its own training model.
+def candidates(train: ModuleType, batch_size: int, num_threads: int) -> list[Candidate]:
+    """Returns training and forward passes of pytorch-ntm's own model.
 
     Args:
-      train: its train.py.
+      train: its module train.
       batch_size: B.
-      threads: that torch may use.
+      num_threads: threads of torch.
 
     Returns:
-      Training: the peer's `train_batch` on a batch of its own sampler. Forward: the network over
-      such a batch, as its `evaluate` runs it, whose own last lines no longer run; without
-      gradients, and the wrong bits counted.
+      Training: `train_batch` on a batch of its own sampler. Forward: the model on such a batch
+      without gradients, as in its `evaluate`, and the bit errors.
     """
     torch = train.torch
-    train.init_seed(SEED)
+    train.init_seed(workloads.SEED)
     make_model, make_params = train.TASKS["copy"]
-    settings = dict(batch_size=batch_size, num_batches=10**9, rmsprop_lr=LEARNING_RATE)
-    settings |= dict(sequence_min_len=LENGTH, sequence_max_len=LENGTH, sequence_width=BITS)
-    settings |= dict(controller_size=UNITS, controller_layers=1, num_heads=1)
-    settings |= dict(memory_n=SLOTS, memory_m=WIDTH)
+    settings = dict(batch_size=batch_size, num_batches=10**9, rmsprop_lr=workloads.LEARNING_RATE)
+    settings |= dict(sequence_min_len=LENGTH, sequence_max_len=LENGTH, sequence_width=NUM_BITS)
+    settings |= dict(controller_size=workloads.HIDDEN_SIZE, controller_layers=1, num_heads=1)
+    settings |= dict(memory_n=workloads.NUM_SLOTS, memory_m=workloads.SLOT_WIDTH)
     model = make_model(params=make_params(**settings))
-    _, shown, answer = next(model.dataloader)
-    _expect("inputs", tuple(shown.shape), (LENGTH + 1, batch_size, BITS + 1))
-    _expect("answers", tuple(answer.shape), (LENGTH, batch_size, BITS))
+    _, inputs, targets = next(model.dataloader)
+    shapes = tuple(inputs.shape), tuple(targets.shape)
+    expected = (LENGTH + 1, batch_size, NUM_BITS + 1), (LENGTH, batch_size, NUM_BITS)
+    if shapes != expected:
+        sys.exit(f"speed: --pytorch_ntm: expected batches of shapes {expected}, got {shapes}")
 
-    def training() -> tuple[float, float]:
-        torch.set_num_threads(threads)
-        _, shown, answer = next(model.dataloader)
-        loss, _ = train.train_batch(model.net, model.criterion, model.optimizer, shown, answer)
+    def train_step() -> tuple[float, float]:
+        torch.set_num_threads(num_threads)
+        _, inputs, targets = next(model.dataloader)
+        loss, _ = train.train_batch(model.net, model.criterion, model.optimizer, inputs, targets)
         return batch_size, loss
 
     def forward() -> tuple[float, float]:
-        torch.set_num_threads(threads)
-        _, shown, answer = next(model.dataloader)
+        torch.set_num_threads(num_threads)
+        _, inputs, targets = next(model.dataloader)
         with torch.no_grad():
             model.net.init_sequence(batch_size)
-            for step in shown:
+            for step in inputs:
                 model.net(step)
-            said = torch.stack([model.net()[0] for _ in range(LENGTH)])
-            wrong = torch.sum((said > 0.5) != (answer > 0.5))
-        return batch_size, wrong.item() / batch_size
+            outputs = torch.stack([model.net()[0] for _ in range(LENGTH)])
+            errors = torch.sum((outputs > 0.5) != (targets > 0.5))
+        return batch_size, errors.item() / batch_size
 
     facts = {
         "system": SYSTEM,
         "controller": "lstm",
         "batch_size": batch_size,
         "num_seeds": 1,
-        "devices": f"threads: {threads}",
+        "devices": f"threads: {num_threads}",
         "num_params": model.net.calculate_num_params(),
-        "settings": vars(model.params),
     }
-    name = f"{SYSTEM}, threads {threads}, batch {batch_size}"
+    name = f"{SYSTEM}, threads {num_threads}, batch {batch_size}"
     return [
-        Contestant(f"{name}, {work}", advance, facts | {"work": work})
-        for work, advance in (("training", training), ("forward", forward))
+        Candidate(f"{name}, {program}", run, facts | {"program": program})
+        for program, run in (("training", train_step), ("forward", forward))
     ]
-
-
-def _expect(what: str, got: Any, expected: Any) -> None:
-    if got != expected:
-        sys.exit(f"speed: --pytorch_ntm: {what}: expected {expected}, got {got}")

@@ -1,68 +1,58 @@
-"""The limit: what a machine needs for one update if nothing but arithmetic or memory takes time.
+"""Roofline of the NTM: the time of a program limited by arithmetic or by memory bandwidth alone.
 
-    limit = max(operations / matrix rate, bytes / memory bandwidth)
+    time = max(operations / rate of a matrix product, bytes / memory bandwidth)
 
-Both rates are measured beside the contestants; the limit over the time that was taken is the score.
-An operation is an addition, a product, a quotient or a function such as exp of float32 numbers.
-Counted is what the equations need, each value computed once and kept, nothing recomputed. What is
-left out would raise the limit and the score: sampling, the ranges of the interface, the maxima that
-keep a softmax finite, the loss, the optimizer's arithmetic, gradients being added up.
+Both rates are measured with the candidates. An operation is an addition, product, quotient or
+function such as exp of float32 numbers. The count is a lower bound: every value of the equations is
+computed once and stored. It leaves out sampling, activations of head parameters, the maxima in
+softmax, the loss, the optimizer, and sums of gradients.
 
-Letters as everywhere: E seeds, B batch, T steps, I inputs, O outputs, H units, N slots, M width,
-R and W heads, S shifts; K = (R + W)(M + S + 3) + 2 W M numbers of interface.
+Letters: B batch, T time steps, I input features, O output features, H controller features, N memory
+slots, M slot width, R read heads, W write heads, S allowed shifts, E ensemble members, and the size
+K = (R + W) (M + S + 3) + 2 W M of the interface vector.
 
-**Forward, one step of one sequence**
+Forward, per time step and sequence:
 
-- A dense layer from a to b: a b products and, the bias being the first of them, a b sums: 2 a b.
-  Controller: a = I + R M, and H more for an LSTM; b = H, or 4 H for an LSTM's gates. Interface:
-  H to K. Output: H + R M to O.
-- The controller's functions: H; for an LSTM 5 H functions, 3 H products, H sums: 9 H.
-- Equation 6: a scalar product of each slot with each head's key, 2 (R + W) N M; the slots' lengths,
-  2 N M, once for each memory: those that the read heads see, the write heads see in the next step.
-- Equations 3 and 4 for a write head: w e, 1 - w e, its product with the memory, w a, its sum with
-  the memory: 5 N M.
-- Equation 2 for a read head: 2 N M.
-- A weighting, N numbers each: quotient of equation 6 with its lengths' product 2; strength 1;
-  softmax 3 (exp, sum, quotient); equation 7: 3; equation 8: 2 S - 1; equation 9: 5 (log, product,
-  exp, sum, quotient). Together (13 + 2 S) N a head.
+- dense layer from a to b features, with bias: 2 a b. The controller has a = I + R M (LSTM: + H) and
+  b = H (LSTM: 4 H); the interface goes from H to K, the output from H + R M to O.
+- controller activations: H; LSTM 9 H (5 functions, 3 products and a sum per feature).
+- equation 6: scalar products of keys and slots 2 (R + W) N M; norms of the slots 2 N M, once per
+  memory, since write heads see the memory that read heads saw in the step before.
+- equations 3 and 4: 5 N M per write head. Equation 2: 2 N M per read head.
+- weightings: (13 + 2 S) N per head: 2 for the quotient of equation 6, 1 strength, 3 softmax,
+  3 equation 7, 2 S - 1 equation 8, 5 equation 9.
 
-**Backward**
+Backward, in addition:
 
-- A dense layer: 2 a b for the gradient of the kernel, 2 a b for that of what it saw; without the
-  second for the I inputs, which nothing asks for.
-- Equation 2: the weighting's gradient 2 N M, the memory's 2 N M with its being added up.
-- Equation 6: the key's 2 N M, the memory's 2 N M, a head; the lengths' 2 N M once.
-- Equation 4: the weighting's 2 N M, the vector's 2 N M. Equation 3: the erased memory's gradient
-  times 1 - w e, which was kept, and times the memory, 2 N M; of the second the weighting's 2 N M
-  and the vector's 2 N M. Together 10 N M a write head.
-- The controller's functions and the weightings: twice their forward operations.
+- dense layer: 2 a b for the kernel and 2 a b for its inputs, without the I inputs of the model.
+- equation 2: 4 N M. Equation 6: 4 N M per head, and 2 N M for the norms.
+- equations 3 and 4: 10 N M per write head.
+- activations and weightings: twice their forward operations.
 
-**Bytes**, 4 a number, each moved once, as if all between them stayed on the chip. Training reads
-and writes the parameters and, for each, the optimizer's numbers; a batch is read: inputs, targets
-and mask; the state at the end of each sequence is written. A forward pass reads the parameters once
-and one batch for all seeds.
+Bytes: 4 per number, each moved once. Training reads and writes parameters and optimizer state,
+reads the batch, and writes the final state of each sequence. A forward pass reads the parameters
+and one batch for all members, and writes the final states.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from benchmarks.speed.rounds import Contestant
+from benchmarks.speed.harness import Candidate
 
 __all__ = ["BANDWIDTH", "MATRIX_RATE", "Count", "Sizes", "count", "probes", "seconds"]
 
-MATRIX_RATE, BANDWIDTH = "matrix rate", "memory bandwidth"
+MATRIX_RATE, BANDWIDTH = "matrix_rate", "memory_bandwidth"
 _BYTES = 4
 
 
 class Sizes(NamedTuple):
-    """What the count depends on, by the letters above; the defaults are the benchmark's.
+    """The sizes that the count depends on; the defaults are those of the benchmark.
 
     Attributes:
-      controller: "feed_forward", of one layer, or "lstm", of one cell with a learned start.
-      kept: numbers that the optimizer keeps for a parameter; 3 for centered RMSProp with momentum.
+      controller: "feed_forward", one layer; or "lstm", one cell and a learned initial carry.
+      optimizer_slots: optimizer state per parameter; 3 for centered RMSProp with momentum.
     """
 
     controller: str
@@ -77,92 +67,74 @@ class Sizes(NamedTuple):
     R: int = 1
     W: int = 1
     S: int = 3
-    kept: int = 3
+    optimizer_slots: int = 3
 
     @property
-    def layers(self) -> tuple[tuple[int, int], ...]:
-        """Inputs and outputs of each dense layer: controller, interface, output."""
-        reads = self.R * self.M
-        interface = (self.R + self.W) * (self.M + self.S + 3) + 2 * self.W * self.M
-        seen, gates = self.I + reads, 1
+    def dense_layers(self) -> tuple[tuple[int, int], ...]:
+        """Input and output features of the controller, the interface and the output layer."""
+        reads, interface = self.R * self.M, (self.R + self.W) * (self.M + self.S + 3)
+        inputs, gates = self.I + reads, 1
         if self.controller == "lstm":
-            seen, gates = seen + self.H, 4
-        return (seen, gates * self.H), (self.H, interface), (self.H + reads, self.O)
+            inputs, gates = inputs + self.H, 4
+        interface += 2 * self.W * self.M
+        return (inputs, gates * self.H), (self.H, interface), (self.H + reads, self.O)
 
     @property
     def num_params(self) -> int:
-        """Kernels and biases, and an LSTM's learned start."""
-        start = 2 * self.H if self.controller == "lstm" else 0
-        return sum((seen + 1) * said for seen, said in self.layers) + start
+        """Kernels, biases, and the learned initial carry of an LSTM."""
+        initial_carry = 2 * self.H if self.controller == "lstm" else 0
+        return sum((a + 1) * b for a, b in self.dense_layers) + initial_carry
 
 
 class Count(NamedTuple):
-    """What one update or one forward pass of E batches takes.
-
-    Attributes:
-      operations: on numbers.
-      bytes: moved.
-    """
+    """Operations and bytes moved by one training step or one forward pass of all members."""
 
     operations: int
     bytes: int
 
 
-def count(sizes: Sizes, work: str) -> Count:
-    """Operations and bytes, as the docstring of this module counts them.
-
-    Args:
-      sizes: of the machine and its batch.
-      work: "training" for an update, "forward".
-
-    Returns:
-      The count.
-    """
-    s, training = sizes, work == "training"
-    heads, cells = s.R + s.W, s.N * s.M
-    dense = sum(2 * seen * said for seen, said in s.layers)
-    functions = s.H * (9 if s.controller == "lstm" else 1)
-    weightings = heads * (13 + 2 * s.S) * s.N
-    step = dense + functions + weightings + (2 * heads + 2 + 5 * s.W + 2 * s.R) * cells
+def count(sizes: Sizes, program: str) -> Count:
+    """Counts operations and bytes of a program, "training" or "forward"."""
+    s, training = sizes, program == "training"
+    num_heads, memory = s.R + s.W, s.N * s.M
+    dense = sum(2 * a * b for a, b in s.dense_layers)
+    activations = s.H * (9 if s.controller == "lstm" else 1)
+    weightings = num_heads * (13 + 2 * s.S) * s.N
+    step = dense + activations + weightings + (2 * num_heads + 2 + 5 * s.W + 2 * s.R) * memory
     if training:
-        step += 2 * dense - 2 * s.I * s.layers[0][1]
-        step += 2 * (functions + weightings)
-        step += (4 * s.R + 4 * heads + 2 + 10 * s.W) * cells
+        step += 2 * dense - 2 * s.I * s.dense_layers[0][1]
+        step += 2 * (activations + weightings)
+        step += (4 * s.R + 4 * num_heads + 2 + 10 * s.W) * memory
 
     sequences = s.E * s.B
-    moved = s.E * s.num_params * (2 * (1 + s.kept) if training else 1)
-    moved += (sequences if training else s.B) * s.T * (s.I + s.O + 1)
-    controller = 2 * s.H if s.controller == "lstm" else 0
-    moved += sequences * (cells + heads * s.N + s.R * s.M + controller)
-    return Count(sequences * s.T * step, _BYTES * moved)
+    numbers = s.E * s.num_params * (2 * (1 + s.optimizer_slots) if training else 1)
+    numbers += (sequences if training else s.B) * s.T * (s.I + s.O + 1)
+    carry = 2 * s.H if s.controller == "lstm" else 0
+    numbers += sequences * (memory + num_heads * s.N + s.R * s.M + carry)
+    return Count(sequences * s.T * step, _BYTES * numbers)
 
 
 def seconds(count: Count, matrix_rate: float, bandwidth: float) -> float:
-    """The limit, from operations and bytes a second."""
+    """Returns the roofline, for these operations and bytes per second."""
     return max(count.operations / matrix_rate, count.bytes / bandwidth)
 
 
-def probes(size: int | None = None) -> list[Contestant]:
-    """What measures the two rates, on all devices at once, each with as much of the work.
+def probes(size: int | None = None) -> list[Candidate]:
+    """Returns the candidates that measure both rates, on all devices at once.
 
     Args:
-      size: n of the matrices; None for what is large enough on these devices.
-
-    Returns:
-      A product of n x n float32 matrices, which does operations; and y = x + y / 2, in place, with
-      8 n^2 numbers in each, which moves three numbers of bytes for each of them.
+      size: n of the n x n matrices that are multiplied; 8 n^2 numbers are moved. None for a size
+        that is large enough.
     """
-    devices: Sequence[Any] = jax.local_devices()
+    devices = jax.local_devices()
     size = size or (2048 if devices[0].platform == "cpu" else 8192)
     mesh = jax.make_mesh((len(devices),), ("device",), (jax.sharding.AxisType.Auto,))
     split = jax.NamedSharding(mesh, jax.P("device"))
-    whole = jax.NamedSharding(mesh, jax.P())
-
     left = jax.device_put(jnp.ones((len(devices) * size, size)), split)
-    right = jax.device_put(jnp.ones((size, size)), whole)
+    right = jax.device_put(jnp.ones((size, size)), jax.NamedSharding(mesh, jax.P()))
     multiply = jax.jit(jnp.matmul, out_shardings=split)
 
-    def product() -> tuple[float, float]:
+    def run_product() -> tuple[float, float]:
         jax.block_until_ready(multiply(left, right))
         return 2.0 * len(devices) * size**3, 0.0
 
@@ -170,10 +142,10 @@ def probes(size: int | None = None) -> list[Contestant]:
     y = jnp.copy(x)
     add = jax.jit(lambda x, y: x + 0.5 * y, donate_argnums=1)
 
-    def move() -> tuple[float, float]:
+    def run_add() -> tuple[float, float]:
         nonlocal y
         y = jax.block_until_ready(add(x, y))
-        return 3.0 * _BYTES * x.size, 0.0
+        return 3.0 * _BYTES * x.size, 0.0  # reads x and y, writes y
 
-    about = {"devices": f"{len(devices)} x {devices[0].device_kind}", "size": size}
-    return [Contestant(MATRIX_RATE, product, about), Contestant(BANDWIDTH, move, about)]
+    facts = {"devices": f"{len(devices)} x {devices[0].device_kind}", "size": size}
+    return [Candidate(MATRIX_RATE, run_product, facts), Candidate(BANDWIDTH, run_add, facts)]
