@@ -116,8 +116,8 @@ class Experiment:
         """Compares a lower bound of the memory that training needs with what the devices have.
 
         Raises:
-          ConfigError: training cannot fit; the message names the key whose value is farthest above
-            its default, among those that matter.
+          ConfigError: training cannot fit; the message names the key with the largest value among
+            those that matter.
         """
         config, task, model = self._config, self.task, self.train_models[-1]
         members, batch_size = config["num_seeds"], config["batch_size"]
@@ -157,7 +157,10 @@ class Experiment:
     def _check_memory(self, name: str, needed: int, keys: Sequence[str]) -> None:
         available = memory_estimate.available_bytes()
         if needed > available:
-            relevant = {k: v for k, v in flatten(self._config).items() if k.startswith((*keys,))}
+            values = flatten(self._config)
+            if self.num_slots is not None:
+                values["model.num_slots"] = self.num_slots
+            relevant = {k: v for k, v in values.items() if k.startswith((*keys,))}
             largest = max(relevant, key=lambda key: _largest_integer(relevant[key]))
             raise ConfigError(
                 f"{largest}: expected a value that fits into {available / 2**30:,.0f} GiB of "

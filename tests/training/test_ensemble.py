@@ -33,7 +33,7 @@ def test_single_value_stays_a_number():
     assert summarize_members([0.5]) == 0.5
 
 
-def test_several_values_get_quartiles_of_finite_ones():
+def test_several_values_get_finite_quartiles():
     several = summarize_members([1.0, None, 3.0, float("inf"), 2.0])
     assert several["members"] == [1.0, None, 3.0, float("inf"), 2.0]
     assert [several[n] for n in ("lower_quartile", "median", "upper_quartile")] == [1.5, 2.0, 2.5]
@@ -155,13 +155,13 @@ def test_in_distribution_sizes_are_learned_first(tracker):
     assert (tracker.learned_at_step, tracker.first_solved_at_step) == (1, 2)
 
 
-def test_out_of_distribution_sizes_alone_teach_nothing(tracker):
+def test_longer_sizes_alone_are_not_learning(tracker):
     tracker.update(0, {(40,): 0.0})
     assert tracker.learned_at_step is None
     assert not tracker.started_learning
 
 
-def test_learning_starts_below_the_collapse_threshold(tracker):
+def test_learning_starts_below_collapse(tracker):
     for errors, started in (
         ({**SOLVED, (20,): 1.01}, False),
         ({**COLLAPSED, (20,): 1.0}, True),

@@ -233,6 +233,12 @@ def test_curriculum_sets_the_size_range(curriculum, expected):
     assert Experiment.from_config(config).curriculum[:3] == expected
 
 
+def test_given_num_slots_beyond_the_memory_raise():
+    experiment = Experiment.from_config(tiny_config(), num_slots=10**9)
+    with pytest.raises(configs.ConfigError, match=r"^model\.num_slots: .* got 1000000000; "):
+        experiment.check_evaluation_memory([(3,)], num_members=100)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

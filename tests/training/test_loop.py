@@ -259,7 +259,7 @@ def test_nonfinite_inputs_are_skipped_and_counted(tmp_path, monkeypatch):
     assert all_finite(tmp_path)
 
 
-def test_interrupted_run_is_saved_before_evaluation(tmp_path):
+def test_interrupted_run_is_saved_first(tmp_path):
     config = tiny_config("per_step_dense")
     loop.train(config, tmp_path / "stopped", on_log=interrupt_at(4))
     assert [line["step"] for line in metrics_lines(tmp_path / "stopped")] == [2, 4]

@@ -38,7 +38,7 @@ def test_resumed_run_appends_to_its_log(tmp_path):
     assert (tmp_path / "train.log").read_text() == "from 0\nfrom 5\n"
 
 
-def test_training_metrics_are_means_of_finite_steps(tmp_path):
+def test_training_metrics_skip_nonfinite_steps(tmp_path):
     with make_logger(tmp_path) as logger:
         logger.log_training(2, metrics([[1.0], [3.0]], [[0], [0]]), [0])
         logger.log_training(4, metrics([[5.0], [np.nan]], [[0], [1]]), [1], omit=("grad_norm",))
