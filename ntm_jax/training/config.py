@@ -118,12 +118,17 @@ _MODELS: dict[str, dict[str, Any]] = {
 }
 
 
+def _task_defaults(name: str) -> dict[str, Any]:
+    fields = dataclasses.fields(TASKS[name]) if name in TASKS else ()  # type: ignore[arg-type]
+    return {field.name: field.default for field in fields}
+
+
 def _default_dict(task: str, model: str) -> dict[str, Any]:
     task_class = choose("task.name", TASKS, task)
     model_keys = choose("model.name", _MODELS, model)
-    task_keys = {f.name: f.default for f in dataclasses.fields(task_class)}  # type: ignore[arg-type]
     eval_keys = {eval_key(axis): sizes for axis, sizes in task_class.size_axes.items()}
-    sections = {"task": {"name": task, **task_keys}, "model": {"name": model, **model_keys}}
+    task_section = {"name": task, **_task_defaults(task)}
+    sections = {"task": task_section, "model": {"name": model, **model_keys}}
     return {**_TRAINING, **eval_keys, **sections}
 
 
@@ -223,14 +228,22 @@ def flatten(config: Any) -> dict[str, Any]:
 
 
 def from_dict(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a stored config under current names, with tuples where JSON has lists."""
+    """Returns a stored config under current names, with tuples where JSON has lists.
+
+    Task and model keys that are newer than the stored config get their defaults.
+    """
 
     def with_tuples(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: with_tuples(inner) for key, inner in value.items()}
         return tuple(with_tuples(inner) for inner in value) if isinstance(value, list) else value
 
-    return with_tuples(legacy.convert_config(values))
+    config = with_tuples(legacy.convert_config(values))
+    for section, defaults in (("task", _task_defaults), ("model", _MODELS.get)):
+        keys = config.get(section)
+        if isinstance(keys, dict) and isinstance(keys.get("name"), str):
+            config[section] = (defaults(keys["name"]) or {}) | keys
+    return config
 
 
 def unknown_key_message(key: str, known: Any) -> str:

@@ -116,6 +116,12 @@ def test_eval_sizes_are_all_combinations():
     assert configs.eval_sizes(config) == [(1, 3), (1, 4), (2, 3), (2, 4)]
 
 
+def test_newer_model_key_gets_its_default():
+    stored = configs.default("copy", "ntm").to_dict()
+    del stored["model"]["output_from_reads"], stored["task"]["num_bits"]
+    assert configs.from_dict(stored) == configs.default("copy", "ntm").to_dict()
+
+
 def test_dicts_are_valid_configs():
     config = configs.default("copy", "ntm")
     assert configs.from_dict(config.to_dict()) == config.to_dict()
