@@ -98,16 +98,16 @@ def evaluate_members(
     Args:
       model: maps inputs [B, T, I] to logits [B, T, O].
       params: the parameters of the members; every leaf has a leading axis E.
-      task: as for `evaluate`.
-      sizes: as for `evaluate`.
-      num_sequences: as for `evaluate`.
-      seed: as for `evaluate`.
+      task: the task that the sequences are sampled from.
+      sizes: the sizes to score; integers suffice for a task with one size axis.
+      num_sequences: number of sequences per size.
+      seed: seed of the sequences.
 
     Returns:
       For each member one result per size.
 
     Raises:
-      ValueError: as for `evaluate`.
+      ValueError: a size does not exist in the task; the message names the size axis.
     """
     results = []
     for size in map(_as_tuple, sizes):
@@ -140,13 +140,13 @@ def accuracy_by_step(
     Args:
       model: maps inputs [B, T, I] to logits [B, T, O].
       params: the parameters of the model.
-      task: as for `evaluate`.
+      task: the task that the sequences are sampled from.
       size: the size to score.
       num_sequences: number of sequences.
-      seed: as for `evaluate`.
+      seed: seed of the sequences.
 
     Raises:
-      ValueError: as for `evaluate`.
+      ValueError: a size does not exist in the task; the message names the size axis.
     """
     params, size = _add_member_axis(params), _as_tuple(size)
     num_errors: Any = 0

@@ -65,11 +65,11 @@ def restore_pretrained(name: str, num_slots: int | None = None) -> TrainedModel:
     """Restores a pretrained model for evaluation.
 
     Args:
-      name: as for `load_pretrained`.
-      num_slots: as for `load_pretrained`.
+      name: an element of `list_pretrained()`.
+      num_slots: memory slots, in place of the config's.
 
     Raises:
-      ConfigError: as for `load_pretrained`.
+      ConfigError: unknown name, a damaged file, or an invalid `num_slots`.
     """
     card = load_card(name)
     config = card["config"]

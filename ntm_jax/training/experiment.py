@@ -142,7 +142,8 @@ class Experiment:
         """Compares the memory that one sequence of each size needs with what the devices have.
 
         Raises:
-          ConfigError: as for `check_training_memory`.
+          ConfigError: a sequence cannot fit; the message names the key with the largest value among
+            those that matter.
         """
         eval_keys = [eval_key(axis) for axis in self.task.size_axes]
         carry = memory_estimate.carry_bytes(self.model, (1, self.task.input_features))
