@@ -37,7 +37,9 @@ def renamed_fields(**old_to_new: str | None) -> Callable[[_Class], _Class]:
 
 
 def renamed_names(module_name: str, old_to_new: Mapping[str, str]) -> Callable[[str], Any]:
-    """Returns a module's `__getattr__`, whose AttributeError gives the new name of an old one.
+    """Returns a module's `__getattr__`, which raises ImportError with the new name of an old one.
+
+    It is no AttributeError, because `from module import old` discards the message of that.
 
     Args:
       module_name: the module's `__name__`.
@@ -46,7 +48,7 @@ def renamed_names(module_name: str, old_to_new: Mapping[str, str]) -> Callable[[
 
     def module_getattr(name: str) -> Any:
         if name in old_to_new:
-            raise AttributeError(f"{module_name}.{name}: renamed to {old_to_new[name]}")
+            raise ImportError(f"{module_name}.{name}: renamed to {old_to_new[name]}")
         raise AttributeError(f"module {module_name!r} has no attribute {name!r}")
 
     return module_getattr

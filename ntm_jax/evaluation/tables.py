@@ -105,6 +105,10 @@ def success_rate(successes: int, trials: int) -> str:
     """
     from scipy.stats import binomtest  # importing it takes a second
 
+    if not 0 <= successes <= trials or trials < 1:
+        raise ValueError(
+            f"successes: expected 0 to trials, and at least one trial, got {successes} of {trials}"
+        )
     interval = binomtest(successes, trials).proportion_ci(method="wilson")
     low, high = 100 * interval.low, 100 * interval.high
     return (

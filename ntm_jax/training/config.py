@@ -39,6 +39,7 @@ __all__ = [
     "truncate_repr",
     "unknown_key_message",
     "validate",
+    "with_floats",
 ]
 
 _T = TypeVar("_T")
@@ -193,6 +194,23 @@ def validate(config: Any) -> None:
             f"num_seeds: expected seeds up to {2**32 - 1}, got {given['num_seeds']} from "
             f"{given['seed']}"
         )
+
+
+def with_floats(config: Any) -> dict[str, Any]:
+    """Returns a valid config as nested dicts, with integers converted where it expects floats.
+
+    JAX refuses Python integers that do not fit into 32 bits, also where a float is meant.
+    """
+
+    def convert(values: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            key: convert(value, defaults[key])
+            if hasattr(value, "items")
+            else (float(value) if isinstance(defaults[key], float) else value)
+            for key, value in values.items()
+        }
+
+    return convert(config, _default_dict(config["task"]["name"], config["model"]["name"]))
 
 
 def eval_sizes(config: Any) -> list[Size]:

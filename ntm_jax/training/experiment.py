@@ -23,6 +23,7 @@ from ntm_jax.training.config import (
     flatten,
     member_seeds,
     validate,
+    with_floats,
 )
 from ntm_jax.training.ensemble import Ensemble
 from ntm_jax.training.train_step import Curriculum
@@ -67,6 +68,7 @@ class Experiment:
           ConfigError: an invalid value, or `num_slots` for a model without a memory.
         """
         validate(config)
+        config = with_floats(config)
         task = _make_task(config)
         model, train_models = model_factory.make_models(config["model"], task, num_slots)
         return cls(

@@ -265,6 +265,18 @@ def test_sizes_beyond_the_memory_raise(key, value, monkeypatch):
         check(config)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("max_grad_norm", 10**10), ("max_grad_value", 10**10), ("model.memory_init_scale", 10**10)],
+)
+def test_large_integers_are_floats(optax_promotion, key, value):
+    config = tiny_config().to_dict()
+    section, _, name = key.rpartition(".")
+    (config[section] if section else config)[name] = value
+    trainer = Experiment.from_config(config).make_trainer()
+    trainer.compile(trainer.init(), 1)
+
+
 def test_learning_rate_halves(optax_promotion):
     config = changed(learning_rate=0.5, learning_rate_half_life=2, max_grad_norm=1e9)
     optimizer = Experiment.from_config(config).optimizer
