@@ -1,4 +1,4 @@
-"""Draws valid and invalid config_lib."""
+"""Draws valid and invalid configs."""
 
 import functools
 import re
