@@ -1,6 +1,6 @@
 """Trains a tiny NTM and records memory, open files and compilations at every line of metrics.
 
-python tests/support/leak_probe.py NUM_STEPS NUM_LINES NUM_EVALUATIONS
+python tests/support/leak_probe.py NUM_STEPS NUM_LINES NUM_EVALUATIONS NUM_CHECKPOINTS
 """
 
 import ctypes
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from support.subprocess_utils import start, wait
+from support.subprocess_utils import ROOT, start, wait
 from support.tiny_config import tiny_config
 
 from ntm_jax.training.loop import train
@@ -21,16 +21,11 @@ MIB = 1 << 20
 _COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"  # cache hits count too
 
 
-def record_run(cwd, num_steps, num_lines, num_evaluations):
-    """Trains in a subprocess; returns one record per line of metrics.
-
-    A checkpoint is stored at every evaluation.
-    """
-    counts = map(str, (num_steps, num_lines, num_evaluations))
-    tests = str(Path(__file__).parents[1])
-    process = start(
-        cwd, "tests/support/leak_probe.py", *counts, PYTHONPATH=f"{Path(tests).parent}:{tests}"
-    )
+def record_run(cwd, num_steps, num_lines, num_evaluations, num_checkpoints):
+    """Trains in a subprocess; returns one record per line of metrics."""
+    counts = map(str, (num_steps, num_lines, num_evaluations, num_checkpoints))
+    path = f"{ROOT}:{ROOT / 'tests'}"
+    process = start(cwd, "tests/support/leak_probe.py", *counts, PYTHONPATH=path)
     done = wait(process, timeout=None)
     assert (done.returncode, done.stderr) == (0, "")
     records = [json.loads(line) for line in (cwd / "records.jsonl").read_text().splitlines()]
@@ -66,11 +61,12 @@ def _resident_bytes():
     return 1024 * int(line.split()[1])
 
 
-def _main(num_steps, num_lines, num_evaluations):
+def _main(num_steps, num_lines, num_evaluations, num_checkpoints):
     config = tiny_config("ntm")
     config.num_train_steps = num_steps
     config.log_every_steps = num_steps // num_lines
-    config.eval_every_steps = config.checkpoint_every_steps = num_steps // num_evaluations
+    config.eval_every_steps = num_steps // num_evaluations
+    config.checkpoint_every_steps = num_steps // num_checkpoints
     config.train_steps_after_solved = num_steps  # it must not stop early
     compilations = []
 
