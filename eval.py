@@ -20,10 +20,11 @@ from ntm_jax.runtime import compilation_cache, sharding
 from ntm_jax.tasks import TASKS
 from ntm_jax.tasks.base import Size, describe_size
 from ntm_jax.training.checkpoints import CheckpointError
-from ntm_jax.training.config import ConfigError, eval_key, max_value, plural, truncate_repr
+from ntm_jax.training.config import ConfigError, eval_key, plural, truncate_repr
 from ntm_jax.training.experiment import Experiment
 from ntm_jax.training.restore import load_run
 from ntm_jax.training.run_dir import RunError, latest_run, write_json
+from ntm_jax.training.validation import max_value
 
 _AXES = {
     "length": "sequence lengths",

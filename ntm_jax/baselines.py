@@ -4,7 +4,7 @@ Every model is causal and maps inputs [B, T, I] or [T, I] to outputs [B, T, O] o
 are at least 1; a builder passes its `fields` on to `RNN`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -16,7 +16,7 @@ from ntm_jax._renamed import renamed_fields, renamed_names
 from ntm_jax.controllers import LSTM, FeedForward, Stack
 from ntm_jax.rnn import RNN
 
-__all__ = ["Transformer", "gru", "keras_lstm", "lstm_skip", "per_step_dense"]
+__all__ = ["BASELINES", "Transformer", "gru", "keras_lstm", "lstm_skip", "per_step_dense"]
 
 __getattr__ = renamed_names(__name__, {"skip_lstm": "lstm_skip", "dense": "per_step_dense"})
 
@@ -100,3 +100,13 @@ def _positions(num_steps: int, d_model: int) -> jax.Array:
     rates = 1e-4 ** (jnp.arange(d_model // 2, dtype=jnp.float32) / (d_model // 2))
     angles = jnp.arange(num_steps, dtype=jnp.float32)[:, None] * rates
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+
+# By the name of the model in a config.
+BASELINES: dict[str, Callable[..., nn.Module]] = {
+    "lstm_skip": lstm_skip,
+    "gru": gru,
+    "transformer": Transformer,
+    "keras_lstm": keras_lstm,
+    "per_step_dense": per_step_dense,
+}

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from ntm_jax import addressing
 from ntm_jax import memory as memory_ops
+from ntm_jax._checks import check_at_least
 from ntm_jax._renamed import renamed_fields, renamed_names
 from ntm_jax._shapes import check_shapes
 from ntm_jax.heads import Interface, InterfaceSpec
@@ -161,11 +162,9 @@ class NTMCell(nn.RNNCellBase):
     def __post_init__(self) -> None:
         """Checks the ranges of the fields."""
         super().__post_init__()
-        for name in ("features", "num_slots", "slot_width", "num_read_heads", "num_write_heads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        if self.max_shift < 0:
-            raise ValueError(f"max_shift: expected at least 0, got {self.max_shift}")
+        sizes = ("features", "num_slots", "slot_width", "num_read_heads", "num_write_heads")
+        check_at_least(1, **{name: getattr(self, name) for name in sizes})
+        check_at_least(0, max_shift=self.max_shift)
         for name in ("strength_bias", "gate_bias", "sharpness_bias", "shift_bias"):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{name}: expected a finite number, got {getattr(self, name)}")

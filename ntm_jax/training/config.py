@@ -14,13 +14,13 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ntm_jax import baselines
+from ntm_jax.baselines import BASELINES
 from ntm_jax.cell import NTMCell
 from ntm_jax.models import NTM
 from ntm_jax.tasks import TASKS
 from ntm_jax.tasks.base import Size
 from ntm_jax.training import legacy
-from ntm_jax.training.validation import expected_value, max_value
+from ntm_jax.training.validation import expected_value
 
 if TYPE_CHECKING:  # the package is an extra: models and model cards load without it
     from ml_collections import ConfigDict
@@ -33,7 +33,6 @@ __all__ = [
     "eval_sizes",
     "flatten",
     "from_dict",
-    "max_value",
     "member_seeds",
     "plural",
     "truncate_repr",
@@ -106,16 +105,7 @@ _MODELS: dict[str, dict[str, Any]] = {
         "dtype": "float32",  # or "bfloat16"; of the dense layers
         "remat": True,
     },
-    **{
-        name: _plain_defaults(getattr(baselines, function))
-        for name, function in {
-            "lstm_skip": "lstm_skip",
-            "gru": "gru",
-            "transformer": "Transformer",
-            "keras_lstm": "keras_lstm",
-            "per_step_dense": "per_step_dense",
-        }.items()
-    },
+    **{name: _plain_defaults(builder) for name, builder in BASELINES.items()},
 }
 
 

@@ -189,12 +189,12 @@ def _restore_or_init(
 
 def _save(checkpoints: Checkpoints, trainer: Trainer, state: TrainState, step: int) -> None:
     """Stores a checkpoint, unless no member has finite parameters."""
-    leaves = _to_host(jax.tree.leaves((state.params, state.ema_params)))
+    state = _to_host(state)
+    leaves = jax.tree.leaves((state.params, state.ema_params))
     finite = [np.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim))) for leaf in leaves]
     if not np.all(finite, axis=0).any():
         raise _not_finite_error(checkpoints, f"step {step}: the parameters are not finite")
-    items = distributed.fetch_to_host(trainer.to_checkpoint(state))
-    distributed.run_on_process_0(checkpoints.save, step, *items)
+    distributed.run_on_process_0(checkpoints.save, step, *trainer.to_checkpoint(state))
 
 
 def _evaluation_is_due(config: ConfigDict, ensemble: Ensemble, step: int) -> bool:

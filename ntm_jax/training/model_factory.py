@@ -7,7 +7,8 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from ntm_jax import baselines, controllers, initializers
+from ntm_jax import controllers, initializers
+from ntm_jax.baselines import BASELINES
 from ntm_jax.cell import NTMCell
 from ntm_jax.models import LEARNED_INITS, NTM
 from ntm_jax.tasks.base import Task, describe_size
@@ -28,13 +29,6 @@ _HEAD_INITS = {
     "one_hot": initializers.one_hot_weighting,
     "uniform": initializers.uniform_weighting,
     "learned": initializers.one_hot_weighting,  # replaced by parameters
-}
-_BASELINES: dict[str, Callable[..., nn.Module]] = {
-    "lstm_skip": baselines.lstm_skip,
-    "gru": baselines.gru,
-    "transformer": baselines.Transformer,
-    "keras_lstm": baselines.keras_lstm,
-    "per_step_dense": baselines.per_step_dense,
 }
 
 
@@ -68,7 +62,7 @@ def _make_model(keys: Mapping[str, Any], features: int) -> nn.Module:
         if keys["name"] == "ntm":
             return _make_ntm(keys, features)
         options = {key: value for key, value in keys.items() if key != "name"}
-        return _BASELINES[keys["name"]](features, **options)
+        return BASELINES[keys["name"]](features, **options)
     except ConfigError:
         raise
     except ValueError as error:
