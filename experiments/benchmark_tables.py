@@ -1,5 +1,6 @@
 """Tables of the benchmarks, from the files in benchmarks/results."""
 
+import itertools
 import json
 import statistics
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from experiments.results import Row, read
 __all__ = [
     "SWEEPS",
     "ensemble_vs_sequential",
+    "gpu_ensemble",
+    "gpu_fused",
+    "gpu_speed",
     "scaling_devices",
     "scaling_size_exponents",
     "scaling_size_host",
@@ -120,6 +124,55 @@ def ensemble_vs_sequential() -> str:
         rows.append((name, *(f"{seconds:.0f}" for seconds in times)))
     rows.append(("ratio", f"{document['ratio']:.2f}", ""))
     return table(" | wall time (s) | compile time (s)", rows)
+
+
+def gpu_speed() -> str:
+    """Returns the speed of each program on a GPU."""
+    rows = []
+    for row in _read("gpu")["speed"]:
+        rate = row["sequences_per_second"]["median"]
+        cells = row["controller"], row["batch_size"], row["program"]
+        buffers = "yes" if "WHILE" in row["XLA_FLAGS"] else "no"
+        times = number(1000 * row["batch_size"] / rate), f"{row['compile_seconds']:.1f}"
+        rows.append((*cells, buffers, number(rate, 4), *times))
+    header = "controller | batch | program | loops in command buffers"
+    return table(f"{header} | sequences per second | ms per batch | compile time (s)", rows)
+
+
+def gpu_ensemble() -> str:
+    """Returns the times of training the seeds of copy_ntm as one ensemble on a GPU."""
+    run = _read("gpu")["copy_ntm"]
+    lines = run["lines"]
+    steps = [
+        1000 * (after["seconds"] - before["seconds"]) / (after["step"] - before["step"])
+        for before, after in itertools.pairwise(lines)
+        if before["kind"] == after["kind"] == "training"
+    ]
+    first = next(line for line in lines if line["kind"] == "evaluation")
+    before = max(line["seconds"] for line in lines if line["seconds"] < first["seconds"])
+    rows = [
+        ("solved", f"{run['solved']} of {run['num_seeds']}"),
+        ("training steps", f"{lines[-1]['step']:,}"),
+        ("seconds until the end", f"{run['summary']['seconds']:.0f}"),
+        ("of these: until the first 100 training steps are done", f"{lines[0]['seconds']:.0f}"),
+        ("of these: the first evaluation", f"{first['seconds'] - before:.0f}"),
+        ("ms per training step of all seeds", median_range(steps, "{:.2f}")),
+    ]
+    return table(" | ", rows)
+
+
+def gpu_fused() -> str:
+    """Returns the times of the fused kernels and of the scan on a GPU."""
+    rows = []
+    for row in _read("gpu")["fused"]["rows"]:
+        times = [[1000 * each for each in row[key]] for key in ("scan_seconds", "fused_seconds")]
+        speedup = statistics.median(times[0]) / statistics.median(times[1])
+        difference = row.get("relative_difference")
+        cells = [median_range(each, number) for each in times]
+        cells += [f"{speedup:.1f}", "" if difference is None else f"{difference:.0e}"]
+        rows.append((row["controller"], row["program"], row["batch_size"], *cells))
+    header = "controller | program | batch | scan (ms) | fused (ms) | speedup"
+    return table(f"{header} | relative difference", rows)
 
 
 def scaling_devices() -> str:

@@ -123,6 +123,9 @@ TABLES: dict[str, Callable[[], str]] = {
         for name in ("copy_ntm", "copy_ntm_lstm")
     },
     "ensemble_cost": benchmark_tables.ensemble_vs_sequential,
+    "gpu_ensemble": benchmark_tables.gpu_ensemble,
+    "gpu_fused": benchmark_tables.gpu_fused,
+    "gpu_speed": benchmark_tables.gpu_speed,
     "scaling": benchmark_tables.scaling_devices,
     "scaling_size_host": benchmark_tables.scaling_size_host,
     "scaling_size_exponents": benchmark_tables.scaling_size_exponents,
