@@ -57,7 +57,7 @@ class FeedForward(nn.RNNCellBase):
 
     @property
     def num_feature_axes(self) -> int:
-        """Returns 1, the number of feature axes of an input."""
+        """Number of feature axes of an input, 1."""
         return 1
 
 
@@ -122,7 +122,7 @@ class LSTM(nn.RNNCellBase):
 
     @property
     def num_feature_axes(self) -> int:
-        """Returns 1, the number of feature axes of an input."""
+        """Number of feature axes of an input, 1."""
         return 1
 
 
@@ -165,5 +165,5 @@ class Stack(nn.RNNCellBase):
 
     @property
     def num_feature_axes(self) -> int:
-        """Returns 1, the number of feature axes of an input."""
+        """Number of feature axes of an input, 1."""
         return 1

@@ -79,17 +79,17 @@ class AssociativeRecall(Task):
 
     @property
     def input_features(self) -> int:
-        """Returns the number of bits plus one channel per kind of delimiter."""
+        """The number of bits plus one channel per kind of delimiter."""
         return self.num_bits + (2 if self.format == "paper" else 1)
 
     @property
     def output_features(self) -> int:
-        """Returns the number of bits."""
+        """The number of bits."""
         return self.num_bits
 
     @property
     def max_train_size(self) -> Size:
-        """Returns the maximum number of items."""
+        """The maximum number of items."""
         return (self.max_items,)
 
     def min_slots(self, items: int) -> int:

@@ -81,22 +81,22 @@ class Task:
 
     @property
     def input_features(self) -> int:
-        """Returns I, the size of an input vector."""
+        """Size of an input vector, I."""
         raise NotImplementedError
 
     @property
     def output_features(self) -> int:
-        """Returns O, the size of a target vector."""
+        """Size of a target vector, O."""
         raise NotImplementedError
 
     @property
     def max_train_size(self) -> Size:
-        """Returns the largest training value of each size axis."""
+        """The largest training value of each size axis."""
         raise NotImplementedError
 
     @property
     def min_size(self) -> Size:
-        """Returns the smallest valid value of each size axis."""
+        """The smallest valid value of each size axis."""
         return (1,) * len(self.size_axes)
 
     def check_size(self, *size: int) -> None:

@@ -70,22 +70,22 @@ class Copy(Task):
 
     @property
     def input_features(self) -> int:
-        """Returns the number of bits plus one channel per flag."""
+        """The number of bits plus one channel per flag."""
         return self.num_bits + (2 if self.format == "ntm_keras" else 1)
 
     @property
     def output_features(self) -> int:
-        """Returns the number of bits."""
+        """The number of bits."""
         return self.num_bits
 
     @property
     def unmasked_weight(self) -> float:
-        """Returns the loss weight of the steps outside the mask."""
+        """The loss weight of the steps outside the mask."""
         return 0.01 if self.format == "ntm_keras" else 0.0
 
     @property
     def max_train_size(self) -> Size:
-        """Returns the maximum length."""
+        """The maximum length."""
         return (self.max_length,)
 
     def min_slots(self, length: int) -> int:

@@ -56,22 +56,22 @@ class Ngrams(Task):
 
     @property
     def input_features(self) -> int:
-        """Returns 1, the current bit."""
+        """Size of an input vector, 1: the current bit."""
         return 1
 
     @property
     def output_features(self) -> int:
-        """Returns 1, the next bit."""
+        """Size of a target vector, 1: the next bit."""
         return 1
 
     @property
     def min_size(self) -> Size:
-        """Returns the smallest length with a scored bit, C + 1."""
+        """The smallest length with a scored bit, C + 1."""
         return (self.context_length + 1,)
 
     @property
     def max_train_size(self) -> Size:
-        """Returns the only training length."""
+        """The only training length."""
         return (self.max_length,)
 
     def min_slots(self, length: int) -> int:

@@ -56,17 +56,17 @@ class PrioritySort(Task):
 
     @property
     def input_features(self) -> int:
-        """Returns the number of bits plus the priority and the delimiter."""
+        """The number of bits plus the priority and the delimiter."""
         return self.num_bits + 2
 
     @property
     def output_features(self) -> int:
-        """Returns the number of bits."""
+        """The number of bits."""
         return self.num_bits
 
     @property
     def max_train_size(self) -> Size:
-        """Returns the number of input vectors."""
+        """The number of input vectors."""
         return (self.num_vectors,)
 
     def min_slots(self, count: int) -> int:

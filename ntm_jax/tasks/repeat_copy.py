@@ -75,17 +75,17 @@ class RepeatCopy(Task):
 
     @property
     def input_features(self) -> int:
-        """Returns the number of bits plus the delimiter and the number of repeats."""
+        """The number of bits plus the delimiter and the number of repeats."""
         return self.num_bits + 2
 
     @property
     def output_features(self) -> int:
-        """Returns the number of bits plus the end marker."""
+        """The number of bits plus the end marker."""
         return self.num_bits + 1
 
     @property
     def max_train_size(self) -> Size:
-        """Returns the maximum length and the maximum number of repeats."""
+        """The maximum length and the maximum number of repeats."""
         return self.max_length, self.max_repeats
 
     def min_slots(self, length: int, repeats: int) -> int:

@@ -131,9 +131,7 @@ def test_ensemble(tmp_path):
     ("flag", "messages"),
     [
         ("--config.lerning_rate=3e-4", ["lerning_rate", "learning_rate"]),
-        ("--config.model.num_slot=3", ["num_slot", "num_slots"]),
         ("--config.batch_size=big", ["batch_size", "big"]),
-        ("--config.optimizer=sgd", ["optimizer: expected one of ('adam', 'rmsprop_graves2013')"]),
         ("--config.batch_size=0", ["batch_size: expected at least 1, got 0"]),
         ("extra", ["expected flags only, got extra"]),
         ("--process_id=1", ["--coordinator, --num_processes: expected with --process_id"]),

@@ -67,15 +67,19 @@ def test_no_refused_words():
 
 def test_function_docstrings_start_with_a_verb():
     # The third person ends in "s": "Returns", "Computes". A property reads like an attribute, so
-    # its docstring may start with a noun.
+    # its docstring starts with a noun.
     found = []
     for path in repository_files():
         if path.suffix == ".py" and str(path.relative_to(ROOT)).startswith(DOCUMENTED):
             for function in functions(path):
                 docstring = ast.get_docstring(function)
-                if docstring and not is_property(function):
+                if docstring:
                     first = docstring.split(maxsplit=1)[0]
-                    if not re.fullmatch(r"[A-Z][a-z-]{2,}s", first):
+                    if is_property(function):
+                        valid = first != "Returns"
+                    else:
+                        valid = re.fullmatch(r"[A-Z][a-z-]{2,}s", first)
+                    if not valid:
                         found.append(f"{location(path, function.lineno)}: {first!r}")
     assert not found, "\n" + "\n".join(found)
 

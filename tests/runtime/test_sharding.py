@@ -38,16 +38,16 @@ for model, batch_size, num_seeds, num_steps in json.loads(sys.argv[1]):
 # Model, batch size, seeds, steps. By the number of available devices: how many are used, and
 # whether each has the whole batch.
 CASES = {
-    ("ntm", 8, 1, 12): {2: [2, False], 8: [8, False]},
+    ("ntm", 8, 1, 4): {8: [8, False]},
     ("per_step_dense", 3, 1, 4): {2: [1, True], 8: [3, False]},  # an indivisible batch
     ("per_step_dense", 8, 2, 12): {2: [2, True], 8: [8, False]},  # members are split first
-    ("per_step_dense", 3, 24, 4): {2: [2, True], 8: [8, True]},
+    ("per_step_dense", 3, 24, 4): {8: [8, True]},
 }
 
 
-def start_training(num_devices):
+def start_training(num_devices, cases):
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, json.dumps([*CASES])],
+        [sys.executable, "-c", PROGRAM, json.dumps(cases)],
         env={
             **os.environ,
             "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
@@ -66,13 +66,18 @@ def results(process):
 
 
 def test_losses_match_single_device():
-    processes = {devices: start_training(devices) for devices in (1, 2, 8)}
-    by_devices = {devices: results(process) for devices, process in processes.items()}
-    for index, expected in enumerate(CASES.values()):
-        mesh, _, _, single_device_losses = by_devices[1][index]
+    cases = {1: [*CASES]}
+    cases |= {n: [case for case, expected in CASES.items() if n in expected] for n in (2, 8)}
+    processes = {devices: start_training(devices, cases[devices]) for devices in cases}
+    by_devices = {
+        devices: dict(zip(cases[devices], results(process), strict=True))
+        for devices, process in processes.items()
+    }
+    for case, expected in CASES.items():
+        mesh, _, _, single_device_losses = by_devices[1][case]
         assert mesh == "1 of 1 x cpu"
         for devices, expected_layout in expected.items():
-            mesh, layout, num_reduced, losses = by_devices[devices][index]
+            mesh, layout, num_reduced, losses = by_devices[devices][case]
             assert layout == expected_layout
             assert num_reduced == 1  # the gradient, once per step, as one vector
             assert mesh == f"{layout[0]} of {devices} x cpu"

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,14 +20,21 @@ def first(tree):
     return jax.tree.map(lambda leaf: leaf[0], tree)
 
 
-def test_one_dispatch_equals_single_steps():
+@functools.cache
+def shared_trainer(num_seeds):
+    """Returns the trainer of the tiny config, whose programs several tests run."""
     config = tiny_config()
-    together, apart = make_trainer(config), make_trainer(config)
-    state, metrics = together.run(together.init(), 3)
-    other = apart.init()
+    config.num_seeds = num_seeds
+    return make_trainer(config)
+
+
+def test_one_dispatch_equals_single_steps():
+    trainer = shared_trainer(1)
+    state, metrics = trainer.run(trainer.init(), 3)
+    other = trainer.init()
     losses = []
     for _ in range(3):
-        other, one = apart.run(other, 1)
+        other, one = trainer.run(other, 1)
         losses.append(one.loss[0])
     assert state.step.tolist() == other.step.tolist() == [3]
     np.testing.assert_allclose(metrics.loss, losses, rtol=1e-6)
@@ -60,8 +69,8 @@ def test_without_ema_params_are_stored_once():
 
 def test_seed_determines_the_run():
     config = tiny_config()
-    first, again = make_trainer(config), make_trainer(config)
-    assert trees_equal(first.run(first.init(), 2), again.run(again.init(), 2))
+    first, again = shared_trainer(1), make_trainer(config)
+    assert trees_equal(first.run(first.init(), 3), again.run(again.init(), 3))
     config.seed = 1
     other = make_trainer(config)
     assert not trees_equal(first.init().params, other.init().params)
@@ -78,6 +87,7 @@ def test_program_does_not_depend_on_the_seed():
 
 
 def test_curriculum_changes_the_samples():
+    @functools.cache
     def run_with(num_steps, curriculum, threshold=0.05, **task):
         config = tiny_config("per_step_dense")
         config.curriculum, config.curriculum_steps, config.curriculum_loss_threshold = (
@@ -129,8 +139,7 @@ def test_training_lowers_the_loss():
 
 
 def test_nonfinite_gradients_are_skipped():
-    config = tiny_config()
-    trainer = make_trainer(config)
+    trainer = shared_trainer(1)
     state, _ = trainer.run(trainer.init(), 1)
     broken = state._replace(params=jax.tree.map(lambda leaf: leaf * jnp.inf, state.params))
     before = jax.device_get(broken)
@@ -167,11 +176,11 @@ def test_training_alternates_between_memory_sizes():
     config.model.train_num_slots = (4, 6)
     trainer, task = make_trainer(config), Experiment.from_config(config).task
     state = trainer.init()
+    apply = {slots: jax.jit(Experiment.from_config(config, slots).model.apply) for slots in (4, 6)}
     for step, slots in ((1, 4), (2, 6), (3, 4)):
         key = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), step))[0]
         batch = task.sample(key, config.batch_size)
-        model, params = Experiment.from_config(config, slots).model, first(state.params)
-        logits = model.apply({"params": params}, batch.inputs)
+        logits = apply[slots]({"params": first(state.params)}, batch.inputs)
         expected = losses.bit_cross_entropy(logits, batch.targets, 1.0 * batch.mask)
         state, metrics = trainer.run(state, 1)
         np.testing.assert_allclose(metrics.loss[0, 0], expected, rtol=1e-5)
@@ -189,44 +198,38 @@ def test_all_lengths_share_one_program():
 
 def test_member_equals_its_seed_alone():
     config = tiny_config()
-    config.seed, config.num_seeds = 5, 3
-    together = make_trainer(config)
-    state, metrics = together.run(together.init(), 10)
-    config.num_seeds = 1
-    for member, seed in enumerate((5, 6, 7)):
-        config.seed = seed
+    together = shared_trainer(2)
+    state, metrics = together.run(together.init(), 3)
+    for member, config.seed in enumerate((0, 1)):
         trainer = make_trainer(config)
-        alone, expected = trainer.run(trainer.init(), 10)
+        trainer.compile = shared_trainer(1).compile
+        alone, expected = trainer.run(trainer.init(), 3)
         np.testing.assert_allclose(metrics.loss[:, member], expected.loss[:, 0], rtol=1e-4)
         np.testing.assert_allclose(metrics.grad_norm[0, member], expected.grad_norm[0], rtol=1e-4)
-        assert state.step[member] == alone.step[0] == 10
+        assert state.step[member] == alone.step[0] == 3
 
 
 def test_inactive_member_does_not_change():
-    config = tiny_config()
-    config.num_seeds = 2
-    trainer = make_trainer(config)
-    state, _ = trainer.run(trainer.init(), 2)
+    trainer = shared_trainer(2)
+    state, _ = trainer.run(trainer.init(), 3)
     before = jax.device_get(state)
-    after, _ = trainer.run(state, 2, [True, False])
-    assert after.step.tolist() == [4, 2]
+    after, _ = trainer.run(state, 3, [True, False])
+    assert after.step.tolist() == [6, 3]
     for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         np.testing.assert_array_equal(old[1], new[1])
     assert not trees_equal(first(before.params), first(after.params))
 
 
 def test_nonfinite_member_changes_no_other():
-    config = tiny_config()
-    config.num_seeds = 2
-    trainer, broken = make_trainer(config), make_trainer(config)
-    good, expected = trainer.run(trainer.init(), 4)
-    state = broken.init()
+    trainer = shared_trainer(2)
+    good, expected = trainer.run(trainer.init(), 3)
+    state = trainer.init()
     bad = state._replace(params=jax.tree.map(lambda leaf: leaf.at[1].mul(jnp.nan), state.params))
-    after, metrics = broken.run(bad, 4)
-    np.testing.assert_array_equal(metrics.consecutive_nonfinite, [[0, k] for k in range(1, 5)])
+    after, metrics = trainer.run(bad, 3)
+    np.testing.assert_array_equal(metrics.consecutive_nonfinite, [[0, 1], [0, 2], [0, 3]])
     np.testing.assert_array_equal(metrics.loss[:, 0], expected.loss[:, 0])
     assert trees_equal(first(after.params), first(good.params))
-    assert after.optimizer_state.total_notfinite.tolist() == [0, 4]
+    assert after.optimizer_state.total_notfinite.tolist() == [0, 3]
 
 
 def test_restart_changes_one_member():
