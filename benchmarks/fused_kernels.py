@@ -4,7 +4,8 @@
     python benchmarks/fused_kernels.py ../fused fused.json
 
 Both run 41 time steps of the copy task's size with 128 slots. A gradient is of the mean squared
-error, in all parameters. The "fused" record of results/gpu.json was made this way.
+error, in all parameters. An earlier form of this program, which compared the results at batch 32
+only, made the "fused" record of results/gpu.json; it was stopped before the LSTM's gradient.
 """
 
 import importlib
@@ -81,9 +82,8 @@ def _model(controller: str, implementation: str) -> Any:
     controllers, cell, models = (
         importlib.import_module(f"ntm_jax.{name}") for name in ("controllers", "cell", "models")
     )
-    make = {"feed_forward": lambda: controllers.FeedForward((100,))}
-    make["lstm"] = lambda: controllers.LSTM(100)
-    return models.NTM(cell.NTMCell(_OUTPUTS, make[controller]()), implementation=implementation)
+    module = controllers.LSTM(100) if controller == "lstm" else controllers.FeedForward((100,))
+    return models.NTM(cell.NTMCell(_OUTPUTS, module), implementation=implementation)
 
 
 def _programs(controller: str, implementation: str) -> Programs:

@@ -148,14 +148,14 @@ def gpu_ensemble() -> str:
         for before, after in itertools.pairwise(lines)
         if before["kind"] == after["kind"] == "training"
     ]
-    first = next(line for line in lines if line["kind"] == "evaluation")
-    before = max(line["seconds"] for line in lines if line["seconds"] < first["seconds"])
+    index = [line["kind"] for line in lines].index("evaluation")
+    evaluation = lines[index]["seconds"] - lines[index - 1]["seconds"]
     rows = [
         ("solved", f"{run['solved']} of {run['num_seeds']}"),
         ("training steps", f"{lines[-1]['step']:,}"),
         ("seconds until the end", f"{run['summary']['seconds']:.0f}"),
         ("of these: until the first 100 training steps are done", f"{lines[0]['seconds']:.0f}"),
-        ("of these: the first evaluation", f"{first['seconds'] - before:.0f}"),
+        ("of these: the first evaluation", f"{evaluation:.0f}"),
         ("ms per training step of all seeds", median_range(steps, "{:.2f}")),
     ]
     return table(" | ", rows)

@@ -131,6 +131,7 @@ def test_ensemble(tmp_path):
     ("flag", "messages"),
     [
         ("--config.lerning_rate=3e-4", ["lerning_rate", "learning_rate"]),
+        ("--config.model.num_slot=3", ["num_slot", "num_slots"]),
         ("--config.batch_size=big", ["batch_size", "big"]),
         ("--config.batch_size=0", ["batch_size: expected at least 1, got 0"]),
         ("extra", ["expected flags only, got extra"]),

@@ -73,14 +73,11 @@ def test_function_docstrings_start_with_a_verb():
         if path.suffix == ".py" and str(path.relative_to(ROOT)).startswith(DOCUMENTED):
             for function in functions(path):
                 docstring = ast.get_docstring(function)
-                if docstring:
-                    first = docstring.split(maxsplit=1)[0]
-                    if is_property(function):
-                        valid = first != "Returns"
-                    else:
-                        valid = re.fullmatch(r"[A-Z][a-z-]{2,}s", first)
-                    if not valid:
-                        found.append(f"{location(path, function.lineno)}: {first!r}")
+                first = docstring.split(maxsplit=1)[0] if docstring else ""
+                is_verb = re.fullmatch(r"[A-Z][a-z-]{2,}s", first)
+                valid = first != "Returns" if is_property(function) else is_verb or not first
+                if not valid:
+                    found.append(f"{location(path, function.lineno)}: {first!r}")
     assert not found, "\n" + "\n".join(found)
 
 

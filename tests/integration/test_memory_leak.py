@@ -5,8 +5,8 @@ from support.leak_probe import MIB, assert_steady, record_run
 
 
 def test_no_leak_in_short_run(tmp_path):
-    counts = {"num_lines": 50, "num_evaluations": 10, "num_checkpoints": 10}
-    assert_steady(record_run(tmp_path, 1000, **counts), mib=8)
+    counts = {"num_lines": 100, "num_evaluations": 20, "num_checkpoints": 20}
+    assert_steady(record_run(tmp_path, 2000, **counts), mib=8)
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ for model, batch_size, num_seeds, num_steps in json.loads(sys.argv[1]):
 # Model, batch size, seeds, steps. By the number of available devices: how many are used, and
 # whether each has the whole batch.
 CASES = {
-    ("ntm", 8, 1, 4): {8: [8, False]},
+    ("ntm", 8, 1, 12): {8: [8, False]},
     ("per_step_dense", 3, 1, 4): {2: [1, True], 8: [3, False]},  # an indivisible batch
     ("per_step_dense", 8, 2, 12): {2: [2, True], 8: [8, False]},  # members are split first
     ("per_step_dense", 3, 24, 4): {8: [8, True]},

@@ -197,39 +197,47 @@ def test_all_lengths_share_one_program():
 
 
 def test_member_equals_its_seed_alone():
-    config = tiny_config()
-    together = shared_trainer(2)
-    state, metrics = together.run(together.init(), 3)
-    for member, config.seed in enumerate((0, 1)):
+    def run(seed, num_seeds):
+        config = tiny_config()
+        config.seed, config.num_seeds = seed, num_seeds
         trainer = make_trainer(config)
-        trainer.compile = shared_trainer(1).compile
-        alone, expected = trainer.run(trainer.init(), 3)
-        np.testing.assert_allclose(metrics.loss[:, member], expected.loss[:, 0], rtol=1e-4)
-        np.testing.assert_allclose(metrics.grad_norm[0, member], expected.grad_norm[0], rtol=1e-4)
-        assert state.step[member] == alone.step[0] == 3
+        trainer.compile = shared_trainer(num_seeds).compile
+        state, losses, grad_norms = trainer.init(), [], []
+        for _ in range(3):
+            state, metrics = trainer.run(state, 3)
+            losses.append(metrics.loss)
+            grad_norms.append(metrics.grad_norm)
+        return state, np.concatenate(losses), grad_norms[0][0]
+
+    state, losses, grad_norm = run(5, 3)
+    for member, seed in enumerate((5, 6, 7)):
+        alone, expected, expected_grad_norm = run(seed, 1)
+        np.testing.assert_allclose(losses[:, member], expected[:, 0], rtol=1e-4)
+        np.testing.assert_allclose(grad_norm[member], expected_grad_norm[0], rtol=1e-4)
+        assert state.step[member] == alone.step[0] == 9
 
 
 def test_inactive_member_does_not_change():
-    trainer = shared_trainer(2)
+    trainer = shared_trainer(3)
     state, _ = trainer.run(trainer.init(), 3)
     before = jax.device_get(state)
-    after, _ = trainer.run(state, 3, [True, False])
-    assert after.step.tolist() == [6, 3]
+    after, _ = trainer.run(state, 3, [True, False, True])
+    assert after.step.tolist() == [6, 3, 6]
     for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         np.testing.assert_array_equal(old[1], new[1])
     assert not trees_equal(first(before.params), first(after.params))
 
 
 def test_nonfinite_member_changes_no_other():
-    trainer = shared_trainer(2)
+    trainer = shared_trainer(3)
     good, expected = trainer.run(trainer.init(), 3)
     state = trainer.init()
     bad = state._replace(params=jax.tree.map(lambda leaf: leaf.at[1].mul(jnp.nan), state.params))
     after, metrics = trainer.run(bad, 3)
-    np.testing.assert_array_equal(metrics.consecutive_nonfinite, [[0, 1], [0, 2], [0, 3]])
-    np.testing.assert_array_equal(metrics.loss[:, 0], expected.loss[:, 0])
+    np.testing.assert_array_equal(metrics.consecutive_nonfinite, [[0, k, 0] for k in (1, 2, 3)])
+    np.testing.assert_array_equal(metrics.loss[:, [0, 2]], expected.loss[:, [0, 2]])
     assert trees_equal(first(after.params), first(good.params))
-    assert after.optimizer_state.total_notfinite.tolist() == [0, 3]
+    assert after.optimizer_state.total_notfinite.tolist() == [0, 3, 0]
 
 
 def test_restart_changes_one_member():
