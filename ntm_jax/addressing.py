@@ -182,4 +182,6 @@ def _norm(vectors: jax.Array) -> jax.Array:
 def _at_least(limit: float, values: jax.Array) -> jax.Array:
     # Below the limit the gradient is zero. The gradient of `jnp.maximum` is a product with zero,
     # which is NaN where a sharpness of 1,000 makes the other factor infinite.
+    if values.dtype == jnp.float16:
+        limit = max(limit, float(jnp.finfo(jnp.float16).tiny))
     return jnp.where(values < limit, limit, values)

@@ -86,7 +86,9 @@ class Transformer(nn.Module):
         """Maps inputs [..., T, I] to outputs [..., T, O]."""
         num_steps = inputs.shape[-2]
         causal_mask = nn.make_causal_mask(jnp.zeros(inputs.shape[:-1]))
-        hidden = nn.Dense(self.d_model)(inputs) + _positions(num_steps, self.d_model)
+        hidden = nn.Dense(self.d_model)(inputs)
+        positions = _positions(num_steps, self.d_model).astype(hidden.dtype)
+        hidden = hidden + jnp.broadcast_to(positions, hidden.shape)
         for _ in range(self.num_layers):
             attention = nn.MultiHeadDotProductAttention(self.num_heads)
             hidden = hidden + attention(nn.LayerNorm()(hidden), mask=causal_mask)
@@ -98,7 +100,7 @@ class Transformer(nn.Module):
 def _positions(num_steps: int, d_model: int) -> jax.Array:
     """Returns sines and cosines of wavelengths from 2 pi to 20,000 pi, [T, d_model]."""
     rates = 1e-4 ** (jnp.arange(d_model // 2, dtype=jnp.float32) / (d_model // 2))
-    angles = jnp.arange(num_steps, dtype=jnp.float32)[:, None] * rates
+    angles = jnp.arange(num_steps, dtype=jnp.float32)[:, None] * rates[None]
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
 
 

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntm_jax import addressing
 from ntm_jax import memory as memory_ops
-from ntm_jax._checks import check_at_least
+from ntm_jax._checks import check_at_least, check_cell, type_name
+from ntm_jax._dtypes import cast_like, promote
 from ntm_jax._renamed import renamed_fields, renamed_names
 from ntm_jax._shapes import check_shapes
 from ntm_jax.heads import Interface, InterfaceSpec
@@ -134,10 +136,10 @@ class NTMCell(nn.RNNCellBase):
       output_from_reads: whether y is computed from r' too; if not, y = W_y h + b_y.
       output_activation: function applied to y; None returns logits.
       dtype: dtype of the dense layers, such as bfloat16; None infers it from inputs and parameters.
-        Memory and parameters are float32.
+        Parameters and the initial carry are float32; each step keeps the dtypes of its carry.
 
     Raises:
-      TypeError: a field was renamed.
+      TypeError: a field was renamed, a size is no integer, or the controller is no RNN cell.
       ValueError: a size is out of its range, or a bias is not finite.
     """
 
@@ -162,6 +164,7 @@ class NTMCell(nn.RNNCellBase):
     def __post_init__(self) -> None:
         """Checks the ranges of the fields."""
         super().__post_init__()
+        check_cell("controller", self.controller)
         sizes = ("features", "num_slots", "slot_width", "num_read_heads", "num_write_heads")
         check_at_least(1, **{name: getattr(self, name) for name in sizes})
         check_at_least(0, max_shift=self.max_shift)
@@ -190,12 +193,14 @@ class NTMCell(nn.RNNCellBase):
           The next state, and the outputs y, [..., O].
 
         Raises:
-          ValueError: a part of the carry does not have the shape for this cell and batch.
+          ValueError: the carry is no `NTMState`, or a part of it does not have the shape for this
+            cell and batch.
         """
+        self._check_carry(carry, inputs)
         batch = inputs.shape[:-1]
-        self._check_carry(carry, batch)
-        read_vectors = carry.read_vectors.reshape(*batch, -1).astype(inputs.dtype)
-        controller_inputs = jnp.concatenate([inputs, read_vectors], axis=-1)
+        read_shape = (*batch, self.num_read_heads * self.slot_width)
+        read_vectors = carry.read_vectors.reshape(read_shape)
+        controller_inputs = jnp.concatenate(promote(inputs, read_vectors), axis=-1)
         controller_carry, hidden = self.controller(carry.controller, controller_inputs)
 
         raw = nn.Dense(
@@ -207,23 +212,26 @@ class NTMCell(nn.RNNCellBase):
         )(hidden)
         if noise is not None:
             raw = raw + noise.astype(raw.dtype)
-        interface = self.interface_spec.split(raw.astype(carry.memory.dtype))
+        # Half-precision carries are stored as such; the memory access is computed in float32.
+        memory, read_weights, write_weights, _ = promote(
+            carry.memory, carry.read_weights, carry.write_weights, jnp.zeros((), jnp.float32)
+        )
+        interface = self.interface_spec.split(raw.astype(memory.dtype))
 
         access = access_memory
         for _ in batch:
             access = jax.vmap(access)
-        step = access(carry.memory, carry.read_weights, carry.write_weights, interface)
+        step = access(memory, read_weights, write_weights, interface)
         if not self.is_initializing():  # `init` returns parameters alone
             self.sow("trace", "step", step, reduce_fn=lambda _, new: new, init_fn=lambda: None)
 
         if self.output_from_reads:
-            read_vectors = step.read_vectors.reshape(*batch, -1).astype(hidden.dtype)
-            hidden = jnp.concatenate([hidden, read_vectors], axis=-1)
+            read_vectors = step.read_vectors.reshape(read_shape)
+            hidden = jnp.concatenate(promote(hidden, read_vectors, dtype=self.dtype), axis=-1)
         outputs = nn.Dense(self.features, dtype=self.dtype, name="output")(hidden)
         if self.output_activation is not None:
             outputs = self.output_activation(outputs)
-        new_carry = NTMState(controller_carry, *step[1:])
-        return new_carry, outputs
+        return cast_like(NTMState(controller_carry, *step[1:]), carry), outputs
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> NTMState:
@@ -264,8 +272,10 @@ class NTMCell(nn.RNNCellBase):
         return 1
 
     @nn.nowrap
-    def _check_carry(self, carry: NTMState, batch: tuple[int, ...]) -> None:
-        num_slots = carry.memory.shape[-2:-1]
+    def _check_carry(self, carry: Any, inputs: jax.Array) -> None:
+        if not isinstance(carry, NTMState):
+            raise ValueError(f"carry: expected an NTMState, got {type_name(carry)}")
+        batch, num_slots = inputs.shape[:-1], np.shape(carry.memory)[-2:-1]
         shapes = {
             "memory": (*batch, *num_slots, self.slot_width),
             "read_weights": (*batch, self.num_read_heads, *num_slots),
@@ -273,14 +283,14 @@ class NTMCell(nn.RNNCellBase):
             "read_vectors": (*batch, self.num_read_heads, self.slot_width),
         }
         for name, expected in shapes.items():
-            shape = getattr(carry, name).shape
+            shape = np.shape(getattr(carry, name))
             if shape != expected:
                 raise ValueError(f"carry.{name}: expected shape {expected}, got {shape}")
 
     @nn.nowrap
     def _init_interface_kernel(self, key: jax.Array, shape: Any, dtype: Any) -> jax.Array:
         kernel = nn.linear.default_kernel_init(key, shape, dtype)
-        kernel = jnp.where(self.interface_spec.is_content_value, kernel, 0.0)
+        kernel = jnp.where(self.interface_spec.is_content_value[None], kernel, 0.0)
         if not self.num_content_read_heads:
             return kernel
         return self.interface_spec.tie_read_keys_to_add_vector(kernel, self.num_content_read_heads)

@@ -10,8 +10,10 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ntm_jax._checks import check_at_least
+from ntm_jax._checks import check_at_least, check_cell, type_name
+from ntm_jax._dtypes import cast_like, promote
 
 __all__ = ["LSTM", "FeedForward", "Stack"]
 
@@ -22,18 +24,22 @@ class FeedForward(nn.RNNCellBase):
     Attributes:
       hidden_sizes: width of each hidden layer, at least 1; an empty tuple returns the input.
       activation: activation function applied after every hidden layer.
-      dropout_rate: dropout rate of the hidden layers; dropout is active only if `apply` is given a
-        "dropout" key.
+      dropout_rate: dropout rate of the hidden layers.
+      deterministic: whether dropout is off, as in `flax.linen.Dropout`, which needs it: false in
+        training, where `apply` takes a "dropout" key, and true in evaluation.
       dtype: dtype of the computation, as in `flax.linen.Dense`; parameters are float32.
     """
 
     hidden_sizes: Sequence[int] = (100,)
     activation: Callable[[jax.Array], jax.Array] = nn.tanh
     dropout_rate: float = 0.0
+    deterministic: bool | None = None
     dtype: Any = None
 
     def __post_init__(self) -> None:
         """Checks the sizes and makes them a tuple, because jit needs hashable modules."""
+        if not isinstance(self.hidden_sizes, Sequence):
+            raise TypeError(f"hidden_sizes: expected a tuple of sizes, got {self.hidden_sizes!r}")
         self.hidden_sizes = tuple(self.hidden_sizes)
         check_at_least(1, hidden_sizes=self.hidden_sizes)
         super().__post_init__()
@@ -41,12 +47,13 @@ class FeedForward(nn.RNNCellBase):
     @nn.compact
     def __call__(self, carry: tuple[()], inputs: jax.Array) -> tuple[tuple[()], jax.Array]:
         """Maps inputs [..., I] to the last hidden layer [..., H]."""
+        if not isinstance(carry, tuple) or carry:
+            raise ValueError(f"carry: expected (), got {type_name(carry)}")
         hidden = inputs
         for size in self.hidden_sizes:
             hidden = self.activation(nn.Dense(size, dtype=self.dtype)(hidden))
             if self.dropout_rate > 0.0:
-                deterministic = not self.has_rng("dropout")
-                hidden = nn.Dropout(self.dropout_rate, deterministic=deterministic)(hidden)
+                hidden = nn.Dropout(self.dropout_rate, deterministic=self.deterministic)(hidden)
         return carry, hidden
 
     @nn.nowrap
@@ -96,20 +103,27 @@ class LSTM(nn.RNNCellBase):
     def __call__(
         self, carry: tuple[jax.Array, jax.Array], inputs: jax.Array
     ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-        """Maps ((c, h), x) to ((c', h'), h'), where x is [..., I] and the others are [..., H]."""
-        c, h = carry
+        """Maps ((c, h), x) to ((c', h'), h'), where x is [..., I] and the others are [..., H].
+
+        Raises:
+          ValueError: the carry does not have these shapes.
+        """
+        shape = (*inputs.shape[:-1], self.features)
+        if (shapes := jax.tree.map(np.shape, carry)) != (shape, shape):
+            raise ValueError(f"carry: expected shapes {(shape, shape)}, got {shapes}")
 
         def bias_init(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
             del key
             is_forget = jnp.arange(shape[0]) // self.features == 1
             return jnp.where(is_forget, self.forget_bias, 0.0).astype(dtype)
 
-        xh = jnp.concatenate([inputs, h.astype(inputs.dtype)], axis=-1)
+        xh = jnp.concatenate(promote(inputs, carry[1]), axis=-1)
         gates = nn.Dense(4 * self.features, bias_init=bias_init, dtype=self.dtype)(xh)
-        i, f, g, o = jnp.split(gates.astype(c.dtype), 4, axis=-1)
+        gates, c = promote(gates, carry[0])
+        i, f, g, o = jnp.split(gates, 4, axis=-1)
         c = nn.sigmoid(f) * c + nn.sigmoid(i) * nn.tanh(g)
         h = nn.sigmoid(o) * nn.tanh(c)
-        return (c, h), h
+        return cast_like((c, h), carry), h
 
     @nn.nowrap
     def initialize_carry(
@@ -117,8 +131,9 @@ class LSTM(nn.RNNCellBase):
     ) -> tuple[jax.Array, jax.Array]:
         """Returns zeros for c and h, each [..., H]."""
         del rng
-        zeros = jnp.zeros((*input_shape[:-1], self.features))
-        return zeros, zeros
+        shape = (*input_shape[:-1], self.features)
+        # Two arrays, because jit cannot donate one array twice.
+        return jnp.zeros(shape, jnp.float32), jnp.zeros(shape, jnp.float32)
 
     @property
     def num_feature_axes(self) -> int:
@@ -139,20 +154,31 @@ class Stack(nn.RNNCellBase):
     skip: bool = False
 
     def __post_init__(self) -> None:
-        """Makes the cells a tuple, because jit needs hashable modules."""
+        """Checks the cells and makes them a tuple, because jit needs hashable modules."""
+        if not isinstance(self.cells, Sequence):
+            raise TypeError(f"cells: expected a tuple of cells, got {type_name(self.cells)}")
         self.cells = tuple(self.cells)
+        for cell in self.cells:
+            check_cell("cells", cell)
         super().__post_init__()
 
     def __call__(self, carry: tuple, inputs: jax.Array) -> tuple[tuple, jax.Array]:
-        """Runs every cell for one step and returns their carries and the output, [..., H]."""
+        """Runs every cell for one step and returns their carries and the output, [..., H].
+
+        Raises:
+          ValueError: the carry does not have one part per cell.
+        """
+        if not isinstance(carry, tuple) or len(carry) != len(self.cells):
+            got = f"{len(carry)} parts" if isinstance(carry, tuple) else type_name(carry)
+            raise ValueError(f"carry: expected a tuple of {len(self.cells)} parts, got {got}")
         new_carry, outputs = [], []
         x = inputs
         for cell, cell_carry in zip(self.cells, carry, strict=True):
-            cell_carry, output = cell(cell_carry, x)
-            new_carry.append(cell_carry)
+            new_cell_carry, output = cell(cell_carry, x)
+            new_carry.append(cast_like(new_cell_carry, cell_carry))
             outputs.append(output)
-            x = jnp.concatenate([inputs, output], axis=-1) if self.skip else output
-        return tuple(new_carry), jnp.concatenate(outputs, axis=-1) if self.skip else x
+            x = jnp.concatenate(promote(inputs, output), axis=-1) if self.skip else output
+        return tuple(new_carry), jnp.concatenate(promote(*outputs), axis=-1) if self.skip else x
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> tuple:

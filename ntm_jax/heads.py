@@ -126,8 +126,10 @@ class InterfaceSpec:
           The noise, [*shape, size], float32.
         """
         is_addressing_value = ~self.is_content_value
-        noise = jax.random.normal(rng, (*shape, int(is_addressing_value.sum())))
-        return jnp.zeros((*shape, self.size)).at[..., is_addressing_value].set(noise)
+        noise_shape = (*shape, int(is_addressing_value.sum()))
+        noise = jax.random.normal(rng, noise_shape, jnp.float32)
+        zeros = jnp.zeros((*shape, self.size), jnp.float32)
+        return zeros.at[..., is_addressing_value].set(noise)
 
     def tie_read_keys_to_add_vector(self, kernel: jax.Array, count: int) -> jax.Array:
         """Copies the kernel of the first add vector to the keys of the first read heads.

@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ntm_jax._checks import type_name
 from ntm_jax._renamed import renamed_fields, renamed_names
 from ntm_jax.cell import NTMCell, NTMState, StepTrace
 from ntm_jax.initializers import Initializer
@@ -25,6 +26,9 @@ LEARNED_INITS = ("controller", "memory", "head")
 
 # Not all equal, so that slots of equal memory get different gradients; see docs/initialization.md.
 _LOGITS_INIT = nn.initializers.normal(0.1)
+
+# Learned slots with a smaller norm get the gradient of slots with this norm.
+_MIN_LEARNED_NORM = 0.1
 
 
 @renamed_fields(
@@ -54,16 +58,27 @@ class NTM(RNN):
         more slots than in training, the cell's `memory_init` fills the additional slots, and their
         initial weight is zero.
       addressing_noise_std: standard deviation, from 0 to 100, of the normal noise added to the raw
-        key strengths, gates, shifts and sharpnesses if `apply` is given a "dropout" key. The noise
-        differs between steps; all sequences of a batch share it.
+        key strengths, gates, shifts and sharpnesses. The noise differs between steps; all sequences
+        of a batch share it.
+      deterministic: whether the noise is off, as in `flax.linen.Dropout`, which needs it: false in
+        training, where `apply` takes a "dropout" key, and true in evaluation.
+
+    Raises:
+      TypeError: a field was renamed, or the cell is no `NTMCell`.
+      ValueError: a field is out of its range.
     """
 
     cell: NTMCell
     learned_init: Sequence[str] = ()
     addressing_noise_std: float = 0.0
+    deterministic: bool | None = None
 
     def __post_init__(self) -> None:
         """Checks the fields."""
+        if not isinstance(self.cell, NTMCell):
+            raise TypeError(
+                f"cell: expected an NTMCell, got {type_name(self.cell)}; use RNN for other cells"
+            )
         if self.learn_carry:
             raise ValueError("learn_carry: expected False, as an NTM has learned_init, got True")
         unknown = set(self.learned_init) - set(LEARNED_INITS)
@@ -77,30 +92,34 @@ class NTM(RNN):
     def make_initial_carry(self, input_shape: tuple[int, ...]) -> NTMState:
         """Returns the state before the first step, for inputs of one step, [..., I]."""
         state = super().make_initial_carry(input_shape)
+        batch, example = input_shape[:-1], super().make_initial_carry(input_shape[-1:])
         if "controller" in self.learned_init:
-            controller = self._learned_carry("controller", state.controller, input_shape)
+            controller = self._learned_carry("controller", example.controller, batch)
             state = state._replace(controller=controller)
         if "memory" in self.learned_init:
-            state = state._replace(memory=self._learned_memory(state.memory))
+            memory = self._learned_memory(example.memory)
+            state = state._replace(memory=jnp.broadcast_to(memory, state.memory.shape))
         if "head" in self.learned_init:
-            state = state._replace(
-                read_weights=self._learned_weighting("read_weights", state.read_weights),
-                write_weights=self._learned_weighting("write_weights", state.write_weights),
-            )
+            for name in ("read_weights", "write_weights"):
+                weighting = self._learned_weighting(name, getattr(example, name))
+                shape = (*batch, *weighting.shape)
+                state = state._replace(**{name: jnp.broadcast_to(weighting, shape)})
         return state._replace(read_vectors=state.read_weights @ state.memory)
 
-    def _learned_memory(self, memory: jax.Array) -> jax.Array:
-        """Replaces the slots of `memory`, [..., N, M], that exist in training with parameters."""
-        default = memory[(0,) * (memory.ndim - 2)]
+    def _learned_memory(self, default: jax.Array) -> jax.Array:
+        """Replaces the slots of a memory, [N, M], that exist in training with parameters."""
         param = self._initial_param("initial_memory", default)
-        return jnp.broadcast_to(jnp.concatenate([param, default[len(param) :]]), memory.shape)
+        # The gradient of the cosine similarity is proportional to 1 / norm. Without this scale,
+        # slots near zero get one thousands of times that of all other parameters.
+        constant = jax.lax.stop_gradient(param)
+        norms = jnp.linalg.norm(constant, axis=-1, keepdims=True)
+        scales = jnp.clip(norms / _MIN_LEARNED_NORM, 1e-6 / _MIN_LEARNED_NORM, 1.0)
+        return jnp.concatenate([constant + scales * (param - constant), default[len(param) :]])
 
-    def _learned_weighting(self, name: str, weighting: jax.Array) -> jax.Array:
-        """Returns learned weightings of the shape of `weighting`, [..., heads, N]."""
-        default = weighting[(0,) * (weighting.ndim - 2)]
+    def _learned_weighting(self, name: str, default: jax.Array) -> jax.Array:
+        """Returns learned weightings of the shape of `default`, [heads, N]."""
         logits = self._initial_param(f"initial_{name}", default, _LOGITS_INIT, slot_axis=1)
-        padding = (0, 0), (0, default.shape[1] - logits.shape[1])
-        return jnp.broadcast_to(jnp.pad(jax.nn.softmax(logits), padding), weighting.shape)
+        return jnp.pad(jax.nn.softmax(logits), ((0, 0), (0, default.shape[1] - logits.shape[1])))
 
     def _initial_param(
         self, name: str, default: jax.Array, init: Initializer | None = None, slot_axis: int = 0
@@ -128,7 +147,9 @@ class NTM(RNN):
 
     def _addressing_noise(self, inputs: jax.Array) -> jax.Array | None:
         """Returns the noise of all steps, [1, T, interface size], or None without noise."""
-        if not self.addressing_noise_std or not self.has_rng("dropout"):
+        if not self.addressing_noise_std or self.is_initializing():
+            return None
+        if nn.merge_param("deterministic", self.deterministic, None):
             return None
         shape = (*(1,) * (inputs.ndim - 2), inputs.shape[-2])
         # Drawn once, because a draw in every step of the scan is slow.
@@ -150,7 +171,12 @@ def trace(
     Returns:
       The outputs, and a `StepTrace` whose leaves have a time axis after the batch axis. At masked
       steps it holds the values of the step that was discarded.
+
+    Raises:
+      TypeError: `model` is no `NTM`.
     """
+    if not isinstance(model, NTM):
+        raise TypeError(f"model: expected an NTM, got {type_name(model)}")
     # Without a backward pass, chunks would save no memory, and they would split the time axis.
     model = model.clone(remat_chunk_size=0)
     outputs, variables = model.apply({"params": params}, inputs, mask, mutable=["trace"])

@@ -13,8 +13,10 @@ from flax.core import FrozenDict
 from flax.core.scope import CollectionFilter, PRNGSequenceFilter
 from flax.typing import InOutScanAxis
 
-from ntm_jax._checks import check_at_least
+from ntm_jax._checks import check_at_least, check_cell
+from ntm_jax._dtypes import cast_like
 from ntm_jax._renamed import renamed_fields
+from ntm_jax.cell import NTMState
 
 __all__ = ["RNN"]
 
@@ -31,7 +33,8 @@ class RNN(nn.Module):
       features: O, the size of a dense layer applied to the outputs of the cell; None returns the
         outputs of the cell.
       learn_carry: whether the initial carry is a set of parameters, initialized with the cell's own
-        initial carry and shared by the batch.
+        initial carry and shared by the batch; not for a carry with weightings, which an `NTM` can
+        learn.
       unroll: number of steps unrolled in one iteration of the scan, at least 1.
       remat: whether the backward pass recomputes the intermediate values of each step instead of
         storing them.
@@ -55,7 +58,8 @@ class RNN(nn.Module):
     split_rngs: Mapping[PRNGSequenceFilter, bool] = FrozenDict({"params": False, "dropout": True})
 
     def __post_init__(self) -> None:
-        """Checks the ranges of the fields."""
+        """Checks the fields."""
+        check_cell("cell", self.cell)
         check_at_least(1, unroll=self.unroll)
         check_at_least(0, remat_chunk_size=self.remat_chunk_size)
         if self.features is not None:
@@ -103,17 +107,24 @@ class RNN(nn.Module):
     def make_initial_carry(self, input_shape: tuple[int, ...]) -> Any:
         """Returns the carry before the first step, for inputs of one step, [..., I]."""
         # The key is fixed, so a random initial carry is the same in every call.
-        carry = self.cell.initialize_carry(jax.random.key(0), input_shape)
-        return self._learned_carry("carry", carry, input_shape) if self.learn_carry else carry
+        if not self.learn_carry:
+            return self.cell.initialize_carry(jax.random.key(0), input_shape)
+        carry = self.cell.initialize_carry(jax.random.key(0), input_shape[-1:])
+        return self._learned_carry("carry", carry, input_shape[:-1])
 
-    def _learned_carry(self, name: str, carry: Any, input_shape: tuple[int, ...]) -> Any:
-        """Replaces every leaf of `carry` with a parameter that is initialized with its value."""
+    def _learned_carry(self, name: str, carry: Any, batch: tuple[int, ...]) -> Any:
+        """Returns parameters that are initialized with a carry of one example, for a batch."""
+        parts = jax.tree.leaves(carry, is_leaf=lambda part: isinstance(part, NTMState))
+        if any(isinstance(part, NTMState) for part in parts):
+            raise ValueError(
+                "learn_carry: expected False for an NTMCell, whose weightings must stay on the "
+                "simplex, got True; use NTM with learned_init"
+            )
         leaves, structure = jax.tree.flatten(carry)
         learned = []
         for index, leaf in enumerate(leaves):
-            default = leaf[(0,) * (len(input_shape) - 1)]
-            param = self.param(f"initial_{name}_{index}", lambda key, default=default: default)
-            learned.append(jnp.broadcast_to(param, leaf.shape))
+            param = self.param(f"initial_{name}_{index}", lambda key, leaf=leaf: leaf)
+            learned.append(jnp.broadcast_to(param, (*batch, *leaf.shape)))
         return jax.tree.unflatten(structure, learned)
 
     def _scan_steps(
@@ -128,6 +139,7 @@ class RNN(nn.Module):
         def step(cell: nn.RNNCellBase, carry: Any, step_xs: tuple) -> tuple[Any, jax.Array]:
             step_inputs, step_mask, *others = step_xs
             new_carry, outputs = cell(carry, step_inputs, *others)
+            new_carry = cast_like(new_carry, carry)
             if step_mask is None:
                 return new_carry, outputs
 
@@ -169,17 +181,19 @@ class RNN(nn.Module):
         """Scans over chunks of steps, each rematerialized; masked steps pad the last chunk."""
         time_axis, num_steps = inputs.ndim - 2, inputs.shape[-2]
         chunk_size = min(self.remat_chunk_size, max(num_steps, 1))
-        num_padding = -num_steps % chunk_size
+        num_chunks = -(-num_steps // chunk_size)
+        num_padding = num_chunks * chunk_size - num_steps
         if num_padding and mask is None:
             mask = jnp.ones(inputs.shape[:-1], bool)
 
         def split(array: jax.Array) -> jax.Array:
             padding = [(0, num_padding if axis == time_axis else 0) for axis in range(array.ndim)]
             batch, features = array.shape[:time_axis], array.shape[time_axis + 1 :]
-            return jnp.pad(array, padding).reshape(*batch, -1, chunk_size, *features)
+            return jnp.pad(array, padding).reshape(*batch, num_chunks, chunk_size, *features)
 
         chunks = jax.tree.map(split, (inputs, mask, *xs))
         scan_chunks = self._make_scan(nn.remat(scan, prevent_cse=False), time_axis)
         carry, outputs = scan_chunks(self.cell, carry, chunks)
-        outputs = outputs.reshape(*inputs.shape[:-2], -1, outputs.shape[-1])
+        padded_steps = num_chunks * chunk_size
+        outputs = outputs.reshape(*inputs.shape[:-2], padded_steps, outputs.shape[-1])
         return carry, outputs[..., :num_steps, :]

@@ -115,7 +115,7 @@ class AssociativeRecall(Task):
         length, start = self.item_length, 1 if self.format == "paper" else 0
         bits = jax.random.bernoulli(bits_key, 0.5, (*items.shape, max_items, length, self.num_bits))
         queried = jax.random.randint(query_key, items.shape, 0, items - 1)[:, None]
-        steps = jnp.arange(max_items * (start + length) + 2 * length + 2)
+        steps = jnp.arange(max_items * (start + length) + 2 * length + 2)[None]
         query_step = steps - items[:, None] * (start + length)  # 0 at the first query delimiter
 
         def vectors(item: jax.Array, index: jax.Array, mask: jax.Array) -> jax.Array:

@@ -174,7 +174,7 @@ class Task:
         Returns:
           Bits, [B]; 0 by default, for tasks whose inputs determine the targets.
         """
-        return jnp.zeros(len(batch.inputs))
+        return jnp.zeros(len(batch.inputs), jnp.float32)
 
 
 def sample_uniform_int(

@@ -141,4 +141,4 @@ def optimal_probabilities(inputs: jax.Array, context_length: int) -> jax.Array:
 def _context_index(context: jax.Array) -> jax.Array:
     """Returns the table index of contexts, [..., C], whose first bit is the most significant."""
     place_values = 2 ** jnp.arange(context.shape[-1] - 1, -1, -1)
-    return jnp.sum(context.astype(jnp.int32) * place_values, axis=-1)
+    return context.astype(jnp.int32) @ place_values

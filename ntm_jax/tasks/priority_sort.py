@@ -79,14 +79,16 @@ class PrioritySort(Task):
         bits_key, priority_key = jax.random.split(key)
         shape = (batch_size, self.num_vectors)
         bits = jax.random.bernoulli(bits_key, 0.5, (*shape, self.num_bits)).astype(jnp.float32)
-        priorities = jax.random.uniform(priority_key, shape, minval=-1.0, maxval=1.0)
+        priorities = jax.random.uniform(priority_key, shape, bits.dtype, -1.0, 1.0)
         order = jnp.argsort(priorities, axis=1, descending=True)[:, : self.num_sorted]
         answer = jnp.take_along_axis(bits, order[..., None], axis=1)
 
-        vectors = jnp.concatenate([bits, priorities[..., None], jnp.zeros((*shape, 1))], axis=-1)
-        delimiter = jnp.zeros((batch_size, 1, self.input_features)).at[..., -1].set(1.0)
-        padding = jnp.zeros((batch_size, self.num_sorted, self.input_features))
-        before_answer = jnp.zeros((batch_size, self.num_vectors + 1, self.num_bits))
+        vectors = jnp.concatenate(
+            [bits, priorities[..., None], jnp.zeros((*shape, 1), bits.dtype)], axis=-1
+        )
+        delimiter = jnp.zeros((batch_size, 1, self.input_features), bits.dtype).at[..., -1].set(1.0)
+        padding = jnp.zeros((batch_size, self.num_sorted, self.input_features), bits.dtype)
+        before_answer = jnp.zeros((batch_size, self.num_vectors + 1, self.num_bits), bits.dtype)
         mask = jnp.arange(self.num_vectors + 1 + self.num_sorted) > self.num_vectors
         return Batch(
             jnp.concatenate([vectors, delimiter, padding], axis=1),

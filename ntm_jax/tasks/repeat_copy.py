@@ -129,7 +129,7 @@ class RepeatCopy(Task):
     ) -> Batch:
         """Samples [B] lengths and repeats; max_length (1 + max_repeats) + 2 steps."""
         bits = jax.random.bernoulli(key, 0.5, (*lengths.shape, max_length, self.num_bits))
-        steps = jnp.arange(max_length * (1 + max_repeats) + 2)
+        steps = jnp.arange(max_length * (1 + max_repeats) + 2)[None]
         lengths, repeats = lengths[:, None], repeats[:, None]
         answer_step = steps - lengths - 1  # -1 at the delimiter, 0 at the first step of the answer
         answer_length = lengths * repeats

@@ -109,10 +109,11 @@ def train(
             compile_start = time.monotonic()
             trainer.compile(state, num_steps)
             compile_seconds += time.monotonic() - compile_start
-            state, metrics = trainer.run(state, num_steps, ensemble.active)
+            active = ensemble.active
+            state, metrics = trainer.run(state, num_steps, active)
             step += num_steps
             metrics, skipped = _to_host((metrics, state.optimizer_state.total_notfinite))
-            logger.log_training(step, metrics, skipped.tolist(), _unused_metrics(config))
+            logger.log_training(step, metrics, skipped.tolist(), active, _unused_metrics(config))
             failed = ensemble.mark_failed(metrics.consecutive_nonfinite)
             _log_failed(logger, checkpoints, config, ensemble, failed, step, num_steps)
             if on_log is not None:
@@ -226,7 +227,9 @@ def _evaluate(
             config.num_eval_sequences,
             seed=step,
         )
-        errors[size] = [getattr(result, experiment.task.metric) for (result,) in results]
+        scores = [getattr(result, experiment.task.metric) for (result,) in results]
+        # JSON has no infinity: a resumed run reads back NaN for both.
+        errors[size] = [score if np.isfinite(score) else np.nan for score in scores]
     # Every process evaluates on its own devices, but all must take the same decisions.
     return distributed.broadcast_from_process_0(errors)
 

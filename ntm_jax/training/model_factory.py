@@ -51,7 +51,10 @@ def make_models(
     model = _make_model(keys, task.output_features)
     if isinstance(model, NTM):
         eval_model = _with_num_slots(model, _eval_num_slots(keys, num_slots))
-        return eval_model, [_with_num_slots(model, n) for n in _train_num_slots(keys, task)]
+        training = model.clone(deterministic=False)
+        return eval_model.clone(deterministic=True), [
+            _with_num_slots(training, n) for n in _train_num_slots(keys, task)
+        ]
     if num_slots is not None:
         raise ConfigError(f"slots: expected a model with a memory, got {keys['name']!r}")
     return model, [model]

@@ -101,7 +101,7 @@ class TrainSetup(NamedTuple):
 
 def init_state(setup: TrainSetup, key: jax.Array) -> TrainState:
     """Returns the state of one member before its first training step."""
-    inputs = jnp.zeros((1, 1, setup.task.input_features))
+    inputs = jnp.zeros((1, 1, setup.task.input_features), jnp.float32)
     params = setup.models[0].init(jax.random.fold_in(key, 0), inputs)["params"]
     optimizer_state, step = setup.optimizer.init(params), jnp.zeros((), jnp.int32)
     progress = jnp.float32(setup.curriculum.initial_fraction)
@@ -131,17 +131,16 @@ def train_step(
     loss, bits, grads = jax.lax.switch(model_index, branches, state.params, batch, dropout_key)
     # The optimizer skips an update with a non-finite gradient; a non-finite loss counts as one.
     grads = jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(loss), leaf, jnp.nan), grads)
-    updates, optimizer_state = setup.optimizer.update(grads, state.optimizer_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    # The weight that makes the average bias-corrected.
-    ema_weight = (1.0 - setup.ema_decay) / (1.0 - setup.ema_decay ** (state.step + 1))
-    next_state = TrainState(
-        params,
-        optax.incremental_update(params, state.ema_params, ema_weight),
-        optimizer_state,
-        state.step + 1,
-        _advance_curriculum(setup.curriculum, state.curriculum_progress, loss),
-    )
+    with jax.numpy_dtype_promotion("standard"):  # optax multiplies integers and floats
+        updates, optimizer_state = setup.optimizer.update(
+            grads, state.optimizer_state, state.params
+        )
+        params = optax.apply_updates(state.params, updates)
+        # The weight that makes the average bias-corrected.
+        ema_weight = (1.0 - setup.ema_decay) / (1.0 - setup.ema_decay ** (state.step + 1))
+        ema_params = optax.incremental_update(params, state.ema_params, ema_weight)
+    progress = _advance_curriculum(setup.curriculum, state.curriculum_progress, loss)
+    next_state = TrainState(params, ema_params, optimizer_state, state.step + 1, progress)
     metrics = TrainMetrics(
         loss,
         bits,
@@ -149,7 +148,11 @@ def train_step(
         optimizer_state.notfinite_count,
         state.curriculum_progress,
     )
-    return jax.tree.map(lambda new, old: jnp.where(active, new, old), next_state, state), metrics
+
+    def select(new: jax.Array, old: jax.Array) -> jax.Array:
+        return jnp.where(active, new.astype(old.dtype), old)  # 64-bit JAX averages in float64
+
+    return jax.tree.map(select, next_state, state), metrics
 
 
 def _loss_and_grad(

@@ -12,6 +12,7 @@ from ntm_jax.rnn import RNN
 from ntm_jax.training.deferred_gradients import deferred
 
 INPUTS = jax.random.normal(jax.random.key(1), (2, 5, 3))
+DROPOUT = FeedForward((7,), dropout_rate=0.5, deterministic=False)
 CELL = NTMCell(4, FeedForward((7,)), num_slots=6, slot_width=5)
 
 
@@ -32,7 +33,7 @@ class SharedDense(nn.RNNCellBase):
 
 
 MODELS = {
-    "feed-forward": NTM(CELL.clone(controller=FeedForward((7,), dropout_rate=0.5)), remat=True),
+    "feed-forward": NTM(CELL.clone(controller=DROPOUT), remat=True),
     "lstm": NTM(CELL.clone(controller=LSTM(7)), learned_init=models.LEARNED_INITS),
     "chunks": NTM(CELL.clone(controller=LSTM(7)), remat=True, remat_chunk_size=2),
     "lstm_skip": baselines.lstm_skip(4, hidden_size=5),

@@ -4,15 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 from support.runs import make_trainer, trees_equal
 from support.tiny_config import tiny_config
 
 from ntm_jax.tasks import losses
 from ntm_jax.tasks.copy import Copy
 from ntm_jax.training.experiment import Experiment
-
-pytestmark = pytest.mark.usefixtures("optax_promotion")
 
 
 def first(tree):
@@ -40,6 +37,17 @@ def test_one_dispatch_equals_single_steps():
     np.testing.assert_allclose(metrics.loss, losses, rtol=1e-6)
     for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(other.params), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_64_bit_jax_trains_with_the_same_dtypes():
+    expected = jax.eval_shape(shared_trainer(1).init)
+    with jax.enable_x64(True):
+        trainer = make_trainer(tiny_config())
+        state, metrics = trainer.run(trainer.init(), 1)
+    assert jax.tree.map(lambda leaf: leaf.dtype, state) == jax.tree.map(
+        lambda leaf: leaf.dtype, expected
+    )
+    assert {leaf.dtype for leaf in metrics} == {jnp.dtype("float32"), jnp.dtype("int32")}
 
 
 def test_ema_is_bias_corrected():
@@ -181,7 +189,7 @@ def test_training_alternates_between_memory_sizes():
         key = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), step))[0]
         batch = task.sample(key, config.batch_size)
         logits = apply[slots]({"params": first(state.params)}, batch.inputs)
-        expected = losses.bit_cross_entropy(logits, batch.targets, 1.0 * batch.mask)
+        expected = losses.bit_cross_entropy(logits, batch.targets, batch.mask.astype(jnp.float32))
         state, metrics = trainer.run(state, 1)
         np.testing.assert_allclose(metrics.loss[0, 0], expected, rtol=1e-5)
 
