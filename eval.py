@@ -7,16 +7,27 @@
 If a task has several size axes, all combinations are evaluated.
 """
 
+import os
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Without a traceback while modules are imported; `command_line.run` restores the handler.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
+import functools
+import importlib.util
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from ntm_jax import evaluation
 from ntm_jax.evaluation import TrainedModel, tables
+from ntm_jax.evaluation.scoring import Result
 from ntm_jax.pretrained import list_pretrained, restore_pretrained
-from ntm_jax.runtime import compilation_cache, sharding
+from ntm_jax.runtime import command_line, compilation_cache, distributed, sharding
 from ntm_jax.tasks import TASKS
 from ntm_jax.tasks.base import Size, describe_size
 from ntm_jax.training.checkpoints import CheckpointError
@@ -70,7 +81,12 @@ _SEED = flags.DEFINE_integer("seed", 1, "Random seed of the sequences.", 0, 2**3
 _PER_STEP = flags.DEFINE_bool(
     "per_step", False, "Also print the bit accuracy by time step and by bit."
 )
-_JSON = flags.DEFINE_string("json", None, "Write the results to this file, as JSON.")
+_JSON = flags.DEFINE_string(
+    "json",
+    None,
+    "Write the results to this file, as JSON; - writes them to standard output, and the rest to "
+    "standard error.",
+)
 _PLOTS = flags.DEFINE_string(
     "plots",
     None,
@@ -79,54 +95,114 @@ _PLOTS = flags.DEFINE_string(
 )
 
 
-def main(argv: list[str]) -> None:
+def main(_: object) -> None:
     """Evaluates the model that the flags select, and prints its results."""
     logging.set_verbosity(logging.WARNING)
+    json_path, plots_path = _output_paths()
     compilation_cache.enable_compilation_cache()
     compilation_cache.set_fast_compile_flags()
     sharding.use_all_cores()
     try:
-        if len(argv) > 1:
-            raise ConfigError(f"expected only flags, got {' '.join(argv[1:])}")
         sizes = {axis: _integers(flag) for axis, flag in _SIZES.items() if flag.value is not None}
+        distributed.check_devices()
         trained = _restore()
-        _evaluate(trained, _eval_sizes(trained, sizes))
+        _evaluate(trained, _eval_sizes(trained, sizes), json_path, plots_path)
     except ConfigError as error:
         key, _, message = str(error).partition(": ")
         flag = key.removeprefix("eval_")
-        sys.exit(f"eval.py: {f'--{flag}: {message}' if flag in flags.FLAGS else error}")
-    except (CheckpointError, OSError, RunError) as error:
-        sys.exit(f"eval.py: {error}")
+        command_line.fail(f"--{flag}: {message}" if flag in flags.FLAGS else error)
+    except (CheckpointError, OSError, RunError, distributed.DistributedError) as error:
+        command_line.fail(error)
 
 
-def _evaluate(trained: TrainedModel, sizes: Sequence[Size]) -> None:
-    """Prints and writes what the flags ask for."""
+def _output_paths() -> tuple[Path | None, Path | None]:
+    """Returns the values of --json and --plots, after checking that they can be written to."""
+    json_path = plots_path = None
+    if _JSON.value not in (None, "-"):
+        json_path = command_line.local_path("json", _JSON.value)
+        if json_path.exists() and not json_path.is_file():
+            command_line.fail(f"--json: expected a file, or - to print it, got {json_path}")
+        if not json_path.parent.is_dir():
+            command_line.fail(f"--json: no such directory: {json_path.parent}")
+    if _PLOTS.value is not None:
+        plots_path = command_line.local_path("plots", _PLOTS.value)
+        if not next(p for p in (plots_path, *plots_path.parents) if p.exists()).is_dir():
+            command_line.fail(f"--plots: expected a directory, got {plots_path}")
+        if importlib.util.find_spec("matplotlib") is None:
+            command_line.fail("--plots: expected matplotlib, got none; pip install matplotlib")
+    return json_path, plots_path
+
+
+def _evaluate(
+    trained: TrainedModel, sizes: Sequence[Size], json_path: Path | None, plots_path: Path | None
+) -> None:
+    """Writes and prints what the flags ask for."""
     slot_warnings = [f"{warning}; use --slots" for warning in trained.slot_warnings(sizes)]
     for warning in (*trained.warnings, *slot_warnings):
         print(f"eval.py: warning: {warning}", file=sys.stderr)
-    print(tables.describe(trained))
-    task, model = trained.task, trained.model
-    options = {"num_sequences": _SEQUENCES.value, "seed": _SEED.value}
-    results = evaluation.evaluate_members(model, trained.params, task, sizes, **options)
-    if len(results) == 1:
-        print(tables.results_table(task, results[0]))
-    else:
-        print(tables.ensemble_table(trained, results))
-        if _PER_STEP.value or _PLOTS.value:
-            print(f"the following is for seed {trained.seeds[0]}; --member selects another")
-    if _PER_STEP.value:
-        params = trained.first_params
-        for size in sizes:
-            accuracy = evaluation.accuracy_by_step(model, params, task, size, **options)
-            print(tables.accuracy_table(describe_size(task, size), accuracy))
-    if _JSON.value:
-        write_json(Path(_JSON.value), tables.as_json(trained, results))
-        print(f"wrote {_JSON.value}")
-    if _PLOTS.value:
-        from ntm_jax.evaluation import plots  # matplotlib is an extra, and slow to import
+    show = functools.partial(print, file=sys.stderr if _JSON.value == "-" else sys.stdout)
+    show(tables.describe(trained))
+    results = _score(trained, sizes)
+    lines = []
+    try:  # files first: printing may fail
+        if json_path is not None:
+            write_json(json_path, tables.as_json(trained, results))
+            lines.append(f"wrote {json_path}")
+        if plots_path is not None:
+            from ntm_jax.evaluation import plots  # matplotlib is an extra, and slow to import
 
-        for path in plots.save_plots(trained, sizes, Path(_PLOTS.value), _SEED.value):
-            print(f"wrote {path}")
+            paths = plots.save_plots(trained, sizes, plots_path, _SEED.value)
+            lines += [f"wrote {path}" for path in paths]
+    finally:
+        if _JSON.value == "-":
+            print(json.dumps(tables.as_json(trained, results), indent=2), flush=True)
+        _show_tables(trained, sizes, results, show)
+        for line in lines:
+            show(line)
+
+
+def _score(trained: TrainedModel, sizes: Sequence[Size]) -> list[list[Result]]:
+    """Returns the results of each member by size; a terminal shows the progress."""
+    shown = sys.stderr.isatty()
+    by_size = []
+    try:
+        for number, size in enumerate(sizes, start=1):
+            if shown:
+                text = f"{describe_size(trained.task, size)} ({number} of {len(sizes)})"
+                print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+            by_size.append(
+                evaluation.evaluate_members(
+                    trained.model, trained.params, trained.task, [size], **_options()
+                )
+            )
+    finally:
+        if shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+    return [[result for (result,) in member] for member in zip(*by_size, strict=True)]
+
+
+def _show_tables(
+    trained: TrainedModel,
+    sizes: Sequence[Size],
+    results: Sequence[Sequence[Result]],
+    show: Callable[[str], None],
+) -> None:
+    """Prints the tables of the results, and with --per_step those of the bit accuracy."""
+    if len(results) == 1:
+        show(tables.results_table(trained.task, results[0]))
+    else:
+        show(tables.ensemble_table(trained, results))
+        if _PER_STEP.value or _PLOTS.value:
+            show(f"the following is for seed {trained.seeds[0]}; --member selects another")
+    if _PER_STEP.value:
+        model, params, task = trained.model, trained.first_params, trained.task
+        for size in sizes:
+            accuracy = evaluation.accuracy_by_step(model, params, task, size, **_options())
+            show(tables.accuracy_table(describe_size(task, size), accuracy))
+
+
+def _options() -> dict[str, int]:
+    return {"num_sequences": _SEQUENCES.value, "seed": _SEED.value}
 
 
 def _restore() -> TrainedModel:
@@ -137,7 +213,8 @@ def _restore() -> TrainedModel:
                 raise ConfigError(f"{flag.name}: cannot be combined with --pretrained")
         return restore_pretrained(_PRETRAINED.value, _SLOTS.value)
     try:
-        workdir = Path(_WORKDIR.value) if _WORKDIR.value is not None else latest_run()
+        given = _WORKDIR.value
+        workdir = latest_run() if given is None else command_line.local_path("workdir", given)
     except RunError as error:
         if _MEMBER.value is not None:
             raise
@@ -175,4 +252,4 @@ def _eval_sizes(trained: TrainedModel, given: dict[str, tuple[int, ...]]) -> Seq
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main, command_line.parse_flags)

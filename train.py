@@ -2,6 +2,7 @@
 
     python train.py --config=configs/copy_ntm.py
     python train.py --config=configs/copy_ntm.py --config.model.num_slots=256 --workdir=runs/large
+    python train.py --config=runs/copy_ntm/config.json --config.seed=1 --workdir=runs/second
 
 The folder configs/ has the settings of every published result. TASK is one of copy, repeat_copy,
 associative_recall, ngrams, priority_sort:
@@ -13,31 +14,50 @@ associative_recall, ngrams, priority_sort:
     configs/paper.py:TASK_MODEL    settings of the paper
     configs/copy_ntm_keras.py, configs/copy_lstm_keras.py    settings of flomlo/ntm_keras
 
---config.KEY=VALUE overrides a key of the config, such as --config.seed=7, --config.num_seeds=10,
---config.learning_rate=3e-4, --config.task.max_length=30 or --config.model.controller=lstm. A
-mistyped key lists all keys.
+The config.json of a run is a config as well. Its default run directory is runs/NAME for
+NAME/config.json: without overrides, the same run is resumed.
 
-The same command resumes an interrupted run. Ctrl-C stores a checkpoint first.
+--config.KEY=VALUE overrides a key of the config, such as --config.seed=7, --config.num_seeds=10,
+--config.learning_rate=3e-4, --config.task.max_length=30 or --config.model.controller=lstm.
+
+The same command resumes an interrupted run. SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGUSR1 store a
+checkpoint first, and exit with status 128 plus the number of the signal.
 """
 
-import itertools
+import os
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Without a traceback while modules are imported; `command_line.run` restores the handler.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
+import inspect
+import re
+import runpy
 import sys
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
-from absl import app, flags, logging
-from ml_collections import config_flags
+from absl import flags, logging
+from ml_collections import ConfigDict, config_flags
 
-from ntm_jax.runtime import compilation_cache, distributed, sharding
+from ntm_jax.runtime import command_line, compilation_cache, distributed, sharding
 from ntm_jax.training.checkpoints import CheckpointError
 from ntm_jax.training.config import ConfigError, flatten, unknown_key_message
 from ntm_jax.training.loop import TrainingError, train
-from ntm_jax.training.run_dir import RunError
+from ntm_jax.training.run_dir import RunError, load_config
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Python file with a get_config() function, such as configs/copy_ntm.py."
+_CONFIG = flags.DEFINE_string(
+    "config",
+    None,
+    "Python file with a get_config() function, such as configs/copy_ntm.py, or the config.json of "
+    "a run. --config.KEY=VALUE overrides a key.",
 )
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Run directory, created or resumed. Default: runs/NAME for configs/NAME.py."
+    "workdir",
+    None,
+    "Run directory, created or resumed. Default: runs/NAME for NAME.py or NAME/config.json.",
 )
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Call jax.distributed.initialize() in a SLURM or Kubernetes cluster."
@@ -51,57 +71,96 @@ _NUM_PROCESSES = flags.DEFINE_integer(
 _PROCESS_ID = flags.DEFINE_integer(
     "process_id", None, "Index of this process, from 0; together with --coordinator."
 )
-flags.mark_flag_as_required("config")
-
-# What absl and ml_collections raise for a flag or file that does not make a config.
-_PARSE_ERRORS = (AttributeError, LookupError, OSError, SyntaxError, TypeError, ValueError)
 
 
-def _parse_flags(argv: list[str]) -> list[str]:
-    """Parses flags as absl does, with one line for a wrong key or file."""
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    """Parses flags, and returns those that override keys of the config, after argv[0]."""
     try:
-        rest = app.parse_flags_with_usage(argv)
-        flatten(_CONFIG.value)  # raises here if the file could not be read
-    except _PARSE_ERRORS as error:
-        sys.exit(f"train.py: {_parse_error_message(argv, error)}")
-    return rest
+        script, *arguments = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
+    except flags.Error as error:
+        command_line.fail(f"--flagfile: {str(error).removeprefix('ERROR:: ')}")
+    others, overrides, may_be_value = [script], [script], False
+    for argument in arguments:
+        is_override = re.match(r"--?(no)?config\.", argument)
+        is_value = may_be_value and not re.match("-[-a-zA-Z?]", argument)
+        (overrides if is_override or is_value else others).append(argument)
+        may_be_value = bool(is_override) and "=" not in argument  # --config.KEY VALUE
+    command_line.parse_flags(others)
+    return overrides
 
 
-def _parse_error_message(argv: list[str], error: Exception) -> str:
-    """Returns which file, key or value is wrong."""
-    words = [word.lstrip("-") for word in argv]
-    files = [word.removeprefix("config=") for word in words if word.startswith("config=")]
-    files += [after for word, after in itertools.pairwise(words) if word == "config"]
-    for file in files:
-        if not Path(file.partition(":")[0]).is_file():
-            return f"--config: no such file: {file or '(empty name)'}"
+def _override(config: ConfigDict, argv: Sequence[str]) -> None:
+    """Sets the keys of a config that --config.KEY=VALUE overrides; exits for a wrong one."""
+    known = flatten(config)
+    for argument in argv[1:]:
+        match = re.match(r"--?(?:no)?config\.([^=]*)", argument)
+        if match and match[1] not in known:
+            command_line.fail(f"--config.{unknown_key_message(match[1], known)}")
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=[*argv])
+    command_line.parse_flags(argv, values)
+
+
+def _load_config(argument: str) -> tuple[ConfigDict, str]:
+    """Returns the config of a file, and the name of its runs; exits if there is none."""
+    command_line.local_path("config", argument)
+    file, colon, variant = argument.partition(":")
+    path = Path(file).expanduser()
+    if path.is_dir():
+        hint = f"; use {path / 'config.json'}" if (path / "config.json").exists() else ""
+        command_line.fail(f"--config: expected a file, got the directory {file}{hint}")
+    if not path.is_file():
+        command_line.fail(f"--config: no such file: {file}")
+    if path.name == "config.json":
+        config = ConfigDict(load_config(path.parent))
+        return config.lock(), path.resolve().parent.name
     try:
-        # The file alone, without overrides.
-        values = flags.FlagValues()
-        config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=[])
-        values([argv[0], *(f"--config={file}" for file in files)])
-        known = flatten(values.config)
-    except (*_PARSE_ERRORS, flags.Error) as file_error:
-        return f"--config: the file does not return a config: {_one_line(file_error)}"
-    overrides = [word.removeprefix("config.") for word in words if word.startswith("config.")]
-    for key in (override.split("=")[0] for override in overrides):
-        if key not in known:
-            return f"--config.{unknown_key_message(key, values.config)}"
-    return f"--config: {_one_line(error)}"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def main(argv: list[str]) -> None:
-    """Calls `train` with the config and the run directory."""
-    if len(argv) > 1:
-        sys.exit(f"train.py: expected flags only, got {' '.join(argv[1:])}")
+        get_config = runpy.run_path(str(path)).get("get_config")
+        if not callable(get_config):
+            command_line.fail(f"--config: expected a function get_config in {file}, got none")
+        try:
+            call = inspect.signature(get_config).bind(*([variant] if colon else []))
+        except TypeError:
+            expected = "no name after a colon" if colon else f"a name after a colon, {file}:NAME"
+            command_line.fail(f"--config: expected {expected}, got {argument}")
+        config = get_config(*call.args)
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        message = str(error)
+        if isinstance(error, SyntaxError) and error.filename == str(path):
+            lines, message = [error.lineno], error.msg
+        at = f":{lines[-1]}" if lines else ""
+        kind = "" if type(error) in (ConfigError, LookupError) else f"{type(error).__name__}: "
+        command_line.fail(f"--config: {file}{at}: {kind}{' '.join(message.split())}")
+    if not isinstance(config, ConfigDict):
+        got = "None" if config is None else f"a {type(config).__name__}"
+        command_line.fail(f"--config: expected a ConfigDict from get_config in {file}, got {got}")
     # configs/paper.py:copy_ntm trains in runs/paper_copy_ntm.
-    file, _, word = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
-    name = "_".join(filter(None, (Path(file).stem, word)))
+    return config.lock(), "_".join(filter(None, (path.stem, variant)))
+
+
+def _usage() -> str:
+    configs = sorted(path.name for path in (Path(__file__).parent / "configs").glob("*.py"))
+    return (
+        "usage: python train.py --config=configs/NAME.py [--config.KEY=VALUE ...] [--workdir=...]\n"
+        f"configs: {', '.join(configs)}\n"
+        "python train.py --help describes all flags"
+    )
+
+
+def main(overrides: Sequence[str]) -> None:
+    """Calls `train` with the config and the run directory."""
+    if _CONFIG.value is None:
+        sys.exit(_usage())
     logging.set_verbosity(logging.FATAL)  # orbax also raises what it logs as errors
+    try:
+        config, name = _load_config(_CONFIG.value)
+        _override(config, overrides)
+    except RunError as error:
+        command_line.fail(f"--config: {error}")
+    workdir = f"runs/{name}" if _WORKDIR.value is None else _WORKDIR.value
+    path = command_line.local_path("workdir", workdir)
     compilation_cache.enable_compilation_cache()
     compilation_cache.set_fast_compile_flags()
     sharding.use_all_cores()
@@ -109,12 +168,14 @@ def main(argv: list[str]) -> None:
         distributed.initialize(
             _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value, _DISTRIBUTED.value
         )
+        distributed.check_devices()
     except distributed.DistributedError as error:
-        sys.exit(f"train.py: {error}")
+        command_line.fail(error)
     status: int | str = 0
     try:
-        summary = train(_CONFIG.value, Path(_WORKDIR.value or f"runs/{name}"))
-        status = 130 if summary["stop_reason"] == "SIGINT" else 0
+        stop_reason = train(config, path)["stop_reason"]
+        if stop_reason in signal.Signals.__members__:
+            status = 128 + signal.Signals[stop_reason]
     except (CheckpointError, ConfigError, RunError, TrainingError) as error:
         status = f"train.py: {error}"
     except KeyboardInterrupt:  # the second Ctrl-C
@@ -123,4 +184,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=_parse_flags)
+    command_line.run(main, _parse_flags)

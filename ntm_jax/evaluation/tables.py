@@ -11,6 +11,7 @@ import numpy as np
 
 from ntm_jax.evaluation.scoring import AccuracyBreakdown, Result
 from ntm_jax.evaluation.trained_model import TrainedModel
+from ntm_jax.runtime.files import json_value
 from ntm_jax.tasks.base import Task, format_size
 
 __all__ = [
@@ -27,7 +28,8 @@ def describe(trained: TrainedModel) -> str:
     """Returns one line with the checkpoint, the task, the model and its dimensions."""
     parts = [f"{trained.checkpoint}: {trained.name}", f"{trained.num_params:,} parameters"]
     parts += [f"{len(trained.seeds)} seeds"] if len(trained.seeds) > 1 else []
-    parts += [f"{trained.num_slots} slots"] if trained.num_slots else []
+    plural = "s" * (trained.num_slots != 1)
+    parts += [f"{trained.num_slots} slot{plural}"] if trained.num_slots else []
     return ", ".join(parts)
 
 
@@ -125,7 +127,8 @@ def as_json(trained: TrainedModel, results: Sequence[Sequence[Result]]) -> dict[
       results: for each member one result per size.
 
     Returns:
-      A dict with the key "results" for one model, "members" for an ensemble.
+      A dict with the key "results" for one model, "members" for an ensemble; None for NaN and
+      infinity.
     """
     members = [
         {
@@ -138,7 +141,7 @@ def as_json(trained: TrainedModel, results: Sequence[Sequence[Result]]) -> dict[
             trained.seeds, trained.sequences_to_solve, results, strict=True
         )
     ]
-    return {
+    document = {
         "task": trained.config["task"]["name"],
         "model": trained.config["model"]["name"],
         "num_params": trained.num_params,
@@ -146,6 +149,7 @@ def as_json(trained: TrainedModel, results: Sequence[Sequence[Result]]) -> dict[
         "checkpoint": trained.checkpoint,
         **({"results": members[0]["results"]} if len(members) == 1 else {"members": members}),
     }
+    return json_value(document)
 
 
 def _as_dict(task: Task, result: Result) -> dict[str, Any]:

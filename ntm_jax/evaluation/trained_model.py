@@ -6,6 +6,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import numpy as np
 
 from ntm_jax.evaluation.scoring import Result
 from ntm_jax.models import num_params
@@ -28,7 +29,11 @@ class TrainedModel:
         solved; None if it never did.
       num_slots: number of memory slots; None for a model without a memory.
       checkpoint: the file or directory that the parameters were read from.
-      warnings: one line for each problem found while reading.
+      warnings: one line for each problem found while reading, and for members whose parameters are
+        not finite.
+
+    Raises:
+      ValueError: no member has finite parameters.
     """
 
     model: nn.Module
@@ -40,6 +45,18 @@ class TrainedModel:
     num_slots: int | None
     checkpoint: str
     warnings: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Checks that the parameters are finite."""
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(self.params)]
+        finite = [np.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim))) for leaf in leaves]
+        failed = [s for s, ok in zip(self.seeds, np.all(finite, axis=0), strict=True) if not ok]
+        line = "parameters: expected finite numbers, got NaN or infinity"
+        if len(failed) == len(self.seeds):
+            raise ValueError(line)
+        if failed:
+            line = f"{self.checkpoint}: {line} for seed {', '.join(map(str, failed))}"
+            object.__setattr__(self, "warnings", (*self.warnings, line))
 
     @property
     def first_params(self) -> Any:

@@ -4,8 +4,6 @@ A card has the training config, the command, the summary of the run, and evaluat
 runs no code from the files.
 """
 
-import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,10 @@ import numpy as np
 from flax import traverse_util
 
 from ntm_jax.evaluation.trained_model import TrainedModel
-from ntm_jax.training.config import ConfigError, from_dict, truncate_repr, validate
+from ntm_jax.runtime import files
+from ntm_jax.training.config import ConfigError, from_dict, validate
 from ntm_jax.training.experiment import Experiment
+from ntm_jax.training.run_dir import write_json
 
 __all__ = [
     "list_pretrained",
@@ -27,16 +27,6 @@ __all__ = [
 ]
 
 _DIRECTORY = Path(__file__).parent
-# Errors that reading a damaged file raises.
-_LOAD_ERRORS = (
-    AttributeError,
-    EOFError,
-    KeyError,
-    OSError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-)
 
 
 def list_pretrained() -> list[str]:
@@ -75,22 +65,24 @@ def restore_pretrained(name: str, num_slots: int | None = None) -> TrainedModel:
     config = card["config"]
     experiment = Experiment.from_config(config, num_slots)
     path = _DIRECTORY / f"{name}.npz"
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            params = traverse_util.unflatten_dict(dict(arrays), sep="/")
-    except _LOAD_ERRORS as error:
-        raise _damaged(path, error) from None
+    inputs = jax.ShapeDtypeStruct((1, 1, experiment.task.input_features), np.float32)
+    # The shapes of the training model: a learned initial memory depends on the number of slots.
+    shapes = jax.eval_shape(experiment.train_models[0].init, jax.random.key(0), inputs)["params"]
     solved_at = card["training"].get("solved_at_step")
-    return TrainedModel(
-        model=experiment.model,
-        params=jax.tree.map(lambda leaf: leaf[None], params),
-        task=experiment.task,
-        config=config,
-        seeds=[config["seed"]],
-        sequences_to_solve=[None if solved_at is None else solved_at * config["batch_size"]],
-        num_slots=experiment.num_slots,
-        checkpoint=str(path),
-    )
+    try:
+        arrays = files.read_npz(path, traverse_util.flatten_dict(shapes, sep="/"))
+        return TrainedModel(
+            model=experiment.model,
+            params=traverse_util.unflatten_dict({k: v[None] for k, v in arrays.items()}, sep="/"),
+            task=experiment.task,
+            config=config,
+            seeds=[config["seed"]],
+            sequences_to_solve=[None if solved_at is None else solved_at * config["batch_size"]],
+            num_slots=experiment.num_slots,
+            checkpoint=str(path),
+        )
+    except ValueError as error:
+        raise _damaged(path, error) from None
 
 
 def load_card(name: str) -> dict[str, Any]:
@@ -107,10 +99,17 @@ def load_card(name: str) -> dict[str, Any]:
         raise ConfigError(f"name: expected one of {tuple(list_pretrained())}, got {name!r}")
     path = _DIRECTORY / f"{name}.json"
     try:
-        card = json.loads(path.read_text())
+        card = files.parse_json(path.read_bytes(), "a model card in JSON")
+        for key in ("config", "training"):
+            if not isinstance(card.get(key), dict):
+                raise ValueError(f"{key}: expected an object, got {card.get(key)!r:.50}")
+        solved_at = card["training"].get("solved_at_step")
+        if solved_at is not None and type(solved_at) is not int:
+            raise ValueError(f"solved_at_step: expected an integer, got {solved_at!r:.50}")
         card["config"] = from_dict(card["config"])
         validate(card["config"])
-    except _LOAD_ERRORS as error:
+        Experiment.from_config(card["config"])
+    except (OSError, ValueError) as error:
         raise _damaged(path, error) from None
     return card
 
@@ -126,8 +125,8 @@ def save_pretrained(name: str, params: Any, card: dict[str, Any]) -> None:
     np.savez(
         _DIRECTORY / f"{name}.npz", **traverse_util.flatten_dict(jax.device_get(params), sep="/")
     )
-    (_DIRECTORY / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
+    write_json(_DIRECTORY / f"{name}.json", card)
 
 
 def _damaged(path: Path, error: Exception) -> ConfigError:
-    return ConfigError(f"{path} is damaged: {truncate_repr(error)}; reinstall ntm_jax")
+    return ConfigError(f"{path} is damaged: {files.one_line(error)}; reinstall ntm_jax")

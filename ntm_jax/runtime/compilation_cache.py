@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import sys
+import warnings
 from pathlib import Path
 
 import jax
@@ -31,11 +33,25 @@ def enable_compilation_cache() -> None:
     """Makes JAX cache compiled programs in `ntm_jax` under the user's cache directory.
 
     JAX's own settings take precedence: `JAX_COMPILATION_CACHE_DIR` sets another directory,
-    `JAX_ENABLE_COMPILATION_CACHE=false` turns the cache off.
+    `JAX_ENABLE_COMPILATION_CACHE=false` turns the cache off. Without a directory that can be
+    written to, there is no cache, and standard error gets one line.
     """
-    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(caches / "ntm_jax"))
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
+    directory: str | None = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    try:
+        if directory is None:
+            caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+            directory = str(caches / "ntm_jax")
+        if directory and "://" not in directory:
+            Path(directory).mkdir(parents=True, exist_ok=True)
+            if not os.access(directory, os.W_OK | os.X_OK):
+                raise PermissionError(f"cannot write to {directory}")
+    except (OSError, RuntimeError, ValueError) as error:
+        script, reason = Path(sys.argv[0]).name, str(error).rstrip(".")
+        message = f"{script}: warning: no compilation cache: {reason}; set XDG_CACHE_HOME"
+        print(message, file=sys.stderr)
+        directory = ""
+    jax.config.update("jax_compilation_cache_dir", directory)
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         # By default JAX caches only programs that take a second to compile.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

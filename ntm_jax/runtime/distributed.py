@@ -19,6 +19,7 @@ __all__ = [
     "LOST_PROCESS_MESSAGE",
     "DistributedError",
     "broadcast_from_process_0",
+    "check_devices",
     "fetch_to_host",
     "initialize",
     "is_lost_process_error",
@@ -43,7 +44,7 @@ _T = TypeVar("_T")
 
 
 class DistributedError(RuntimeError):
-    """The processes cannot be connected."""
+    """The processes cannot be connected, or have no devices."""
 
 
 def initialize(
@@ -101,11 +102,29 @@ def initialize(
     except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split()) or repr(error)
         raise DistributedError(f"could not connect the processes: {reason}") from error
+    check_devices()
     if jax.device_count() != jax.process_count() * jax.local_device_count():
         raise DistributedError(
             f"process {jax.process_index()}: expected as many devices as every other process, got "
             f"{jax.local_device_count()} of {jax.device_count()}; on CPU set JAX_NUM_CPU_DEVICES"
         )
+
+
+def check_devices() -> None:
+    """Initializes the devices.
+
+    Raises:
+      DistributedError: this host has no device of the platform in `JAX_PLATFORMS`.
+    """
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError) as error:  # JAX asserts that there is a GPU
+        reason = f" ({' '.join(str(error).split())})" if str(error) else ""
+        raise DistributedError(
+            f"JAX_PLATFORMS: expected a platform with a device, got "
+            f"{jax.config.jax_platforms!r}; set "  # type: ignore[attr-defined]
+            f"JAX_PLATFORMS=cpu, or install the platform, such as jax[cuda12] for cuda{reason}"
+        ) from error
 
 
 def process_count() -> int:
@@ -217,6 +236,6 @@ def shutdown_and_exit(status: int | str) -> NoReturn:
             # Before the shutdown, in which JAX may abort the process.
             print(status, file=sys.stderr, flush=True)
             status = 1
-        sys.stdout.flush()
+        print(end="", flush=True)
         jax.distributed.shutdown()
     sys.exit(status)

@@ -20,10 +20,14 @@ def use_all_cores() -> None:
     """Makes every CPU core a JAX device. Call it before any other JAX function.
 
     The operations of an NTM step are too small for XLA's own multithreading. The environment
-    variable `JAX_NUM_CPU_DEVICES` takes precedence.
+    variable `JAX_NUM_CPU_DEVICES`, and the number of host devices in `XLA_FLAGS`, take precedence.
     """
+    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+        has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
+        cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+        jax.config.update("jax_num_cpu_devices", cores)
 
 
 class EnsembleMesh:

@@ -6,8 +6,8 @@ checkpoints/<step>/checksums.json    SHA-256 of each of its files
 
 import errno
 import hashlib
-import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from ntm_jax.runtime import files
 from ntm_jax.training import run_dir
 
 __all__ = ["Checkpoint", "CheckpointError", "Checkpoints"]
@@ -23,10 +24,17 @@ __all__ = ["Checkpoint", "CheckpointError", "Checkpoints"]
 _MAX_TO_KEEP = 2
 _UNFINISHED = ".unfinished"
 _METADATA_BYTES = 1 << 20  # upper bound of what orbax writes in addition to the arrays
+_STEP = re.compile("0|[1-9][0-9]*")
+# Parts of a path that orbax, etils or tensorstore read as a pattern, a separator or a bucket.
+_REFUSED = re.compile(r"[\[*?\\\ud800-\udfff]|/gs:/|^/(?:gs|s3|az|hf)/")
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that is missing, damaged, of another model, or cannot be stored."""
+    """A checkpoint that is missing, damaged, of another model, or cannot be stored or read."""
+
+
+class _DamagedError(CheckpointError):
+    """A checkpoint whose files are not those that were stored."""
 
 
 class Checkpoint(NamedTuple):
@@ -48,12 +56,24 @@ class Checkpoint(NamedTuple):
 class Checkpoints:
     """The checkpoints in a run directory; the two newest are kept.
 
-    A checkpoint is written under a temporary name and renamed once it is complete, so a failed
-    write leaves the older ones unchanged. Its checksums are verified before it is restored.
+    A checkpoint is written under a temporary name, read back, and renamed if it equals what was
+    stored, so a failed write leaves the older ones unchanged. Its checksums are verified before it
+    is restored.
+
+    Raises:
+      CheckpointError: orbax cannot store files under this path; or, in all methods, the directory
+        cannot be read.
     """
 
     def __init__(self, workdir: Path) -> None:
         self.directory = (Path(workdir) / "checkpoints").absolute()
+        if ".." in self.directory.parts:  # tensorstore would drop a link before it
+            self.directory = self.directory.resolve()
+        if refused := _REFUSED.search(f"{self.directory}"):
+            raise CheckpointError(
+                f"{workdir}: expected a path in which orbax can store checkpoints, got "
+                f"{refused[0]!r} in it; choose another --workdir"
+            )
         # Process 0 alone writes and reads; orbax must not wait for the others.
         options = ocp.options.MultiprocessingOptions(
             primary_host=0, active_processes={0}, barrier_sync_key_prefix="ntm_jax"
@@ -62,11 +82,11 @@ class Checkpoints:
             composite_options=ocp.CompositeOptions(multiprocessing_options=options)
         )
         self._checkpointer = ocp.Checkpointer(handler, multiprocessing_options=options)
+        self._item_handler = ocp.StandardCheckpointHandler(multiprocessing_options=options)
 
     def steps(self) -> list[int]:
         """Returns the step of every checkpoint, in ascending order."""
-        names = (path.name for path in self.directory.glob("*"))
-        return sorted(int(name) for name in names if name.isdecimal())
+        return sorted(int(name) for name in self._directories() if _STEP.fullmatch(name))
 
     def path(self, step: int) -> Path:
         """Returns the directory of the checkpoint of `step`."""
@@ -74,14 +94,18 @@ class Checkpoints:
 
     def latest_checkpoint_message(self) -> str:
         """Returns the path of the newest checkpoint, as part of an error message."""
-        steps = self.steps()
+        try:
+            steps = self.steps()
+        except CheckpointError:
+            return "latest checkpoint: unknown"
         return f"latest checkpoint: {self.path(steps[-1]) if steps else 'none'}"
 
     def save(self, step: int, params: Any, train_state: Any) -> None:
         """Stores a checkpoint, unless there is one of this step.
 
         Raises:
-          CheckpointError: the disk is full, or the directory cannot be written to.
+          CheckpointError: the disk is full, the directory cannot be written to, or the files
+            differ from what was stored.
         """
         if step in self.steps():
             return
@@ -95,14 +119,22 @@ class Checkpoints:
             needed = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(items)) + _METADATA_BYTES
             if shutil.disk_usage(unfinished).free < needed:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self._checkpointer.save(unfinished / "state", ocp.args.Composite(**args))
-            run_dir.write_json(unfinished / "checksums.json", _checksums(unfinished / "state"))
+            state = unfinished / "state"
+            self._checkpointer.save(state, ocp.args.Composite(**args))
+            read = jax.tree.leaves(self._read(state, items))
+            pairs = zip(jax.tree.leaves(items), read, strict=True)
+            if any(leaf.tobytes() != other.tobytes() for leaf, other in pairs):
+                raise OSError("the stored arrays differ from those in memory")
+            paths = [path for path in sorted(state.rglob("*")) if path.is_file()]
+            checksums = {str(path.relative_to(state)): _sha256(path) for path in paths}
+            run_dir.write_json(unfinished / "checksums.json", checksums)
             unfinished.rename(self.path(step))
             self._remove_old()
-        except (OSError, ValueError) as error:
+        except Exception as error:  # orbax and tensorstore raise many types
             shutil.rmtree(unfinished, ignore_errors=True)
             # A write error of tensorstore is a long ValueError with the reason at its end.
             reason = str(error) if isinstance(error, OSError) else f"...{str(error)[-100:]}"
+            reason = " ".join(reason.split())
             raise CheckpointError(
                 f"{self.path(step)}: the checkpoint could not be stored: {reason}; "
                 f"{self.latest_checkpoint_message()}"
@@ -117,11 +149,11 @@ class Checkpoints:
           train_state: the same for the rest of the training state; None leaves it out.
 
         Raises:
-          CheckpointError: the checkpoint is damaged, or has other shapes.
+          CheckpointError: the checkpoint is damaged, has other arrays, or cannot be read.
         """
         path = self.path(step)
         state, warnings = path / "state", []
-        if state.exists():
+        if os.path.exists(state) or not os.path.exists(path / "params"):
             _verify(path)
         else:
             state = path
@@ -129,35 +161,28 @@ class Checkpoints:
         requested = {"params": params}
         if train_state is not None:
             requested["optimizer_state"] = train_state
-        templates = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), requested)
-        args = {name: ocp.args.StandardRestore(item) for name, item in templates.items()}
         try:
-            restored = dict(self._checkpointer.restore(state, ocp.args.Composite(**args)))
-        except (KeyError, OSError, TypeError, ValueError) as error:
-            reason = (str(error).strip() or repr(error)).splitlines()[0]
+            restored = self._read(state, requested)
+        except Exception as error:
+            fits = not isinstance(error, files.FileContentError)
+            expected = "a readable checkpoint" if fits else "a checkpoint that fits config.json"
             raise CheckpointError(
-                f"{path}: expected a checkpoint that fits config.json, got: {reason}"
+                f"{path}: expected {expected}; {files.one_line(error)}"
             ) from error
-        pairs = zip(jax.tree.leaves(templates), jax.tree.leaves(restored), strict=True)
-        for template, leaf in pairs:
-            if template.shape != leaf.shape:
-                raise CheckpointError(
-                    f"{path}: expected a checkpoint that fits config.json, with an array of shape "
-                    f"{template.shape}, got {leaf.shape}"
-                )
         return Checkpoint(step, restored["params"], restored.get("optimizer_state"), warnings)
 
     def restore_latest(self, params: Any, train_state: Any = None) -> Checkpoint | None:
         """Restores the newest checkpoint that is not damaged; None if there is no checkpoint.
 
         Raises:
-          CheckpointError: all checkpoints are damaged.
+          CheckpointError: all checkpoints are damaged; or one that is not damaged does not fit, or
+            cannot be read.
         """
         damaged: list[str] = []
         for step in reversed(self.steps()):
             try:
                 checkpoint = self.restore(step, params, train_state)
-            except CheckpointError as error:
+            except _DamagedError as error:
                 damaged.append(str(error))
             else:
                 fallback = [f"{message}; using step {step} instead" for message in damaged]
@@ -171,31 +196,66 @@ class Checkpoints:
 
     def remove_after(self, step: int) -> None:
         """Removes newer checkpoints, and unfinished ones of a killed process."""
-        for path in self.directory.glob("*"):
-            is_newer = path.name.isdecimal() and int(path.name) > step
-            if is_newer or path.suffix == _UNFINISHED:
-                shutil.rmtree(path)
+        for name in self._directories():
+            stem = name.removesuffix(_UNFINISHED)
+            if _STEP.fullmatch(stem) and (stem != name or int(name) > step):
+                shutil.rmtree(self.directory / name)
         self._remove_old()
+
+    def _directories(self) -> list[str]:
+        try:
+            with os.scandir(self.directory) as entries:
+                return [entry.name for entry in entries if entry.is_dir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.directory}: expected a readable directory, got: {error.strerror}"
+            ) from error
+
+    def _read(self, state: Path, items: dict[str, Any]) -> dict[str, Any]:
+        """Restores the items as NumPy arrays, after comparing their shapes with the metadata."""
+        for name, item in items.items():
+            metadata = self._item_handler.metadata(state / name)
+            stored = _by_name({name: getattr(metadata, "tree", metadata)})
+            found = {k: files.describe_array(v.shape, v.dtype) for k, v in stored.items()}
+            files.check_arrays(_by_name({name: item}), found)
+        templates = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), items)
+        args = {name: ocp.args.StandardRestore(item) for name, item in templates.items()}
+        return dict(self._checkpointer.restore(state, ocp.args.Composite(**args)))
 
     def _remove_old(self) -> None:
         for step in self.steps()[:-_MAX_TO_KEEP]:
             shutil.rmtree(self.path(step))
 
 
-def _checksums(state: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(state)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(state.rglob("*"))
-        if path.is_file()
-    }
+def _by_name(tree: Any) -> dict[str, Any]:
+    leaves = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(key, simple=True, separator="/"): leaf for key, leaf in leaves}
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return "no file"
 
 
 def _verify(path: Path) -> None:
-    """Raises a CheckpointError that names a file whose checksum differs."""
+    """Compares the files with their checksums; additional files are ignored.
+
+    Raises:
+      _DamagedError: a file is missing or changed.
+      CheckpointError: a file cannot be read, which does not prove that it is damaged.
+    """
     try:
-        expected = json.loads((path / "checksums.json").read_text())
-        changed = sorted(expected.items() ^ _checksums(path / "state").items())
-    except (AttributeError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: expected a readable checkpoint, got: {error}") from error
-    if changed:
-        raise CheckpointError(f"{path}: the checksum of {changed[0][0]} does not match")
+        content = (path / "checksums.json").read_bytes()
+        expected = files.parse_json(content, "checksums in checksums.json")
+        changed = [n for n, sha256 in expected.items() if sha256 != _sha256(path / "state" / n)]
+    except (FileNotFoundError, ValueError) as error:
+        raise _DamagedError(f"{path}: {error}") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: expected a readable checkpoint; {error}") from error
+    if changed or not expected:
+        name = min(changed, default="checksums.json")
+        raise _DamagedError(f"{path}: the checksum of {name} does not match")

@@ -204,9 +204,9 @@ def with_floats(config: Any) -> dict[str, Any]:
 
 
 def eval_sizes(config: Any) -> list[Size]:
-    """Returns all sizes that an evaluation covers: the product of the numbers of every axis."""
+    """Returns all sizes that an evaluation covers, once: the product of the numbers of all axes."""
     axes = TASKS[config["task"]["name"]].size_axes
-    return list(itertools.product(*(config[eval_key(axis)] for axis in axes)))
+    return [*dict.fromkeys(itertools.product(*(config[eval_key(axis)] for axis in axes)))]
 
 
 def member_seeds(config: Any) -> range:
@@ -259,9 +259,10 @@ def unknown_key_message(key: str, known: Any) -> str:
     if key in legacy.RENAMED_KEYS:
         return f"{key}: renamed to {legacy.RENAMED_KEYS[key]}"
     keys = sorted(flatten(known))
-    close = difflib.get_close_matches(key, keys, n=1)
-    suggestion = f"did you mean {close[0]}? " if close else ""
-    return f"{key}: unknown key; {suggestion}Valid keys: {', '.join(keys)}"
+    in_section = [name for name in keys if name.endswith(f".{key}")]
+    close = in_section or difflib.get_close_matches(key, keys, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"valid keys: {', '.join(keys)}"
+    return f"{truncate_repr(key)[1:-1]}: unknown key; {hint}"
 
 
 def truncate_repr(value: Any) -> str:

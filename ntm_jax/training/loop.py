@@ -36,8 +36,9 @@ def train(
 ) -> dict[str, Any]:
     """Trains until all members are solved, or for `num_train_steps`; resumes an existing run.
 
-    SIGINT and SIGTERM store a checkpoint and stop; a second signal stops at once. With several
-    processes, process 0 alone reads and writes `workdir`, and a signal to one stops all.
+    SIGINT, SIGTERM, SIGHUP and SIGUSR1 store a checkpoint and stop; a second one stops at once.
+    With several processes, process 0 alone reads and writes `workdir`, and a signal to one stops
+    all.
 
     Args:
       config: the config that a file under `configs/` returns.
@@ -45,8 +46,8 @@ def train(
       on_log: called with the step after every line of training metrics.
 
     Returns:
-      The contents of summary.json. "stop_reason" is "solved", "num_train_steps", "SIGINT",
-      "SIGTERM", or "not finite" if some members failed and the others are solved.
+      The contents of summary.json. "stop_reason" is "solved", "num_train_steps", the name
+      of the signal, or "not finite" if some members failed and the others are solved.
 
     Raises:
       ConfigError: the config is not valid.
@@ -69,7 +70,7 @@ def train(
     ):
         distributed.run_on_process_0(_open_run_dir, stack, workdir, config)
         step, state, warnings, history = _restore_or_init(workdir, checkpoints, trainer)
-        ensemble = restore_ensemble(experiment, history)
+        ensemble = restore_ensemble(experiment, history, workdir / "metrics.jsonl")
         logger: MetricsLogger | NullLogger = NullLogger()
         if distributed.is_process_0():
             start_time -= history[-1]["seconds"] if history else 0.0
@@ -95,9 +96,12 @@ def train(
                         logger.log_restarted(step, stalled)
                         state = trainer.restart(state, [s in stalled for s in ensemble.seeds])
 
-            stop_reason = distributed.sync_signal(signals) or ensemble.stop_reason
+            stop_reason = ensemble.stop_reason
             if stop_reason is None and step >= config.num_train_steps:
                 stop_reason = "num_train_steps"
+            # A signal does not stop a finished run, unless it interrupted the last evaluation.
+            if stop_reason is None or _evaluation_is_due(config, ensemble, step):
+                stop_reason = distributed.sync_signal(signals) or stop_reason
             if stop_reason or (step and step % config.checkpoint_every_steps == 0):
                 # Metrics first: after a power cut, no checkpoint is newer than its metrics.
                 logger.flush()
@@ -279,11 +283,11 @@ def _log_failed(
 def _start_message(
     config: ConfigDict, workdir: Path, trainer: Trainer, num_params: int, step: int
 ) -> str:
-    slots = " and ".join(map(str, sorted(config.model.get("train_num_slots", ()))))
+    slots = " and ".join(map(str, sorted(set(config.model.get("train_num_slots", ())))))
     return (
         f"{config.task.name}, {config.model.name}: {num_params:,} parameters, "
         + (f"{config.num_seeds} seeds, " if config.num_seeds > 1 else "")
-        + (f"alternating between {slots} slots, " if slots else "")
+        + (f"alternating between {slots} slots, " if " and " in slots else "")
         + f"{trainer.mesh}, {workdir}"
         + (f", resumed at step {step}" if step else "")
     )

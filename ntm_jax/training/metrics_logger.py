@@ -5,6 +5,7 @@ It only writes: it decides nothing and changes nothing.
 
 import contextlib
 import socket
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import RecordWriter
 
+from ntm_jax.runtime.command_line import SafeStream
 from ntm_jax.tasks.base import Size, Task, format_size
 from ntm_jax.training import run_dir
 from ntm_jax.training.ensemble import member_values, summarize_members
@@ -50,7 +52,7 @@ class MetricsLogger:
         self, workdir: Path, step: int, num_train_steps: int, batch_size: int, start_time: float
     ) -> None:
         self._workdir, self._batch_size, self._start_time = workdir, batch_size, start_time
-        self._console = Console(highlight=False)
+        self._console = Console(file=SafeStream(sys.stdout), highlight=False)  # type: ignore[arg-type]
         self._progress = progress.Progress(
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
@@ -62,7 +64,9 @@ class MetricsLogger:
         )
         self._bar = self._progress.add_task("training", total=num_train_steps, completed=step)
         with contextlib.ExitStack() as stack:
-            self._log = stack.enter_context((workdir / "train.log").open("a"))
+            self._log = stack.enter_context(
+                (workdir / "train.log").open("a", encoding="utf-8", errors="backslashreplace")
+            )
             # SummaryWriter writes in a thread, which hangs the process when the disk is full.
             name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
             writer = RecordWriter(str(workdir / name))
@@ -92,7 +96,12 @@ class MetricsLogger:
         self._console.print(line, markup=False, soft_wrap=True)
 
     def log_training(
-        self, step: int, metrics: TrainMetrics, skipped: Sequence[int], omit: Sequence[str] = ()
+        self,
+        step: int,
+        metrics: TrainMetrics,
+        skipped: Sequence[int],
+        active: Sequence[bool],
+        omit: Sequence[str] = (),
     ) -> None:
         """Writes the means of the metrics of the last training steps.
 
@@ -100,20 +109,22 @@ class MetricsLogger:
           step: completed training steps.
           metrics: NumPy arrays [U, E] of the last U steps; skipped steps do not count.
           skipped: training steps that each member has skipped so far.
+          active: which members trained; the others have no metrics.
           omit: fields of `TrainMetrics` that are not written.
         """
-        finite = metrics.consecutive_nonfinite == 0
+        counts = (metrics.consecutive_nonfinite == 0) & np.asarray(active)
         means = {
             name: summarize_members(
                 [
                     float(np.mean(values[kept, member])) if kept.any() else None
-                    for member, kept in enumerate(finite.T)
+                    for member, kept in enumerate(counts.T)
                 ]
             )
             for name, values in metrics._asdict().items()
             if name not in ("consecutive_nonfinite", *omit)
         }
-        self._write("training", step, {**means, "skipped_steps": summarize_members(skipped)})
+        skipped_steps = [n if trains else None for n, trains in zip(skipped, active, strict=True)]
+        self._write("training", step, {**means, "skipped_steps": summarize_members(skipped_steps)})
         self._progress.update(self._bar, completed=step)
 
     def log_evaluation(

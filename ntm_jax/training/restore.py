@@ -1,35 +1,69 @@
 """Restores the trained model of a run directory for evaluation."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
 
 from ntm_jax.evaluation.trained_model import TrainedModel
+from ntm_jax.runtime import files
+from ntm_jax.tasks.base import parse_size
 from ntm_jax.training import run_dir
 from ntm_jax.training.checkpoints import CheckpointError, Checkpoints
 from ntm_jax.training.config import ConfigError
-from ntm_jax.training.ensemble import Ensemble
+from ntm_jax.training.ensemble import Ensemble, member_values
 from ntm_jax.training.experiment import Experiment
 
 __all__ = ["load_run", "restore_ensemble"]
 
 
-def restore_ensemble(experiment: Experiment, history: list[dict]) -> Ensemble:
+def restore_ensemble(
+    experiment: Experiment, history: list[dict], path: Path = Path("metrics.jsonl")
+) -> Ensemble:
     """Returns the ensemble as it was after the last line of metrics.jsonl.
+
+    Args:
+      experiment: the experiment of the run.
+      history: the lines.
+      path: the file, for the error message.
 
     Raises:
       RunError: a line is not valid.
     """
     ensemble = experiment.make_ensemble()
-    try:
-        ensemble.replay(history)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise run_dir.RunError(
-            f"metrics.jsonl: expected lines as this version writes them, got another ({error!r}); "
-            "restore the file, or train again in another --workdir"
-        ) from None
+    for line in history:
+        try:
+            ensemble.replay([_checked_line(experiment, ensemble.seeds, line)])
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise run_dir.RunError(
+                f"{path}: expected lines as this version writes them, got another at step "
+                f"{line['step']} ({files.one_line(error)}); restore the file, or train again in "
+                "another --workdir"
+            ) from None
     return ensemble
+
+
+def _checked_line(experiment: Experiment, seeds: Sequence[int], line: dict) -> dict:
+    """Returns a line with NaN for null; raises an error if it does not fit the experiment."""
+    if line["kind"] in ("failed", "restarted"):
+        if not all(type(seed) is int and seed in seeds for seed in line["seeds"]):
+            raise ValueError(f"seeds: expected some of {seeds}, got {line['seeds']}")
+    elif line["kind"] == "evaluation":
+        metric = experiment.task.metric
+        errors = {size: list(member_values(values)) for size, values in line[metric].items()}
+        if sorted(map(parse_size, errors)) != sorted(experiment.eval_sizes):
+            raise ValueError(f"{metric}: expected other sizes, got {', '.join(errors)}")
+        for size, values in errors.items():
+            numbers = [math.nan if value is None else value for value in values]
+            if len(numbers) != len(seeds) or any(type(n) not in (int, float) for n in numbers):
+                raise ValueError(f"{metric}: expected a number per seed, got {values} at {size}")
+            values[:] = numbers
+        return {**line, metric: {size: {"members": values} for size, values in errors.items()}}
+    elif line["kind"] != "training":
+        raise ValueError(f"kind: expected training or evaluation, got {line['kind']}")
+    return line
 
 
 def load_run(
@@ -43,16 +77,21 @@ def load_run(
       member: index of the only ensemble member to restore; None restores all.
 
     Raises:
-      RunError: not a run directory, or its config is not valid.
+      RunError: not a run directory, or its config or metrics are not valid.
       ConfigError: `num_slots` for a model without a memory, or no such member.
-      CheckpointError: there is no valid checkpoint.
+      CheckpointError: there is no valid checkpoint, or its parameters are not finite.
     """
     workdir = Path(workdir)
     config = run_dir.load_config(workdir)
     num_members = config["num_seeds"]
     if member is not None and not 0 <= member < num_members:
         raise ConfigError(f"member: expected an index from 0 to {num_members - 1}, got {member}")
-    experiment = Experiment.from_config(config, num_slots)
+    try:
+        experiment = Experiment.from_config(config)
+    except ConfigError as error:
+        raise run_dir.RunError(f"{workdir / 'config.json'}: {error}") from None
+    if num_slots is not None:
+        experiment = Experiment.from_config(config, num_slots)
     # The shapes of the training models: learned initial memories depend on the number of slots.
     init = jax.vmap(experiment.train_models[0].init, (0, None))
     inputs = jax.ShapeDtypeStruct((1, 1, experiment.task.input_features), np.float32)
@@ -60,20 +99,26 @@ def load_run(
     checkpoints = Checkpoints(workdir)
     checkpoint = checkpoints.restore_latest(shapes["params"])
     if checkpoint is None:
-        raise CheckpointError(f"{workdir}: expected a checkpoint, got none yet")
+        raise CheckpointError(f"{checkpoints.directory}: expected a checkpoint, got none yet")
     history = [line for line in run_dir.read_metrics(workdir) if line["step"] <= checkpoint.step]
-    ensemble = restore_ensemble(experiment, history)
+    ensemble = restore_ensemble(experiment, history, workdir / "metrics.jsonl")
+    if history:
+        run_dir.check_last_step(workdir, history, checkpoint.step)
     solved_at = [tracker.solved_at_step for tracker in ensemble.trackers]
     sequences = [None if step is None else step * config["batch_size"] for step in solved_at]
     kept = slice(None) if member is None else slice(member, member + 1)
-    return TrainedModel(
-        model=experiment.model,
-        params=jax.tree.map(lambda leaf: leaf[kept], checkpoint.params),
-        task=experiment.task,
-        config=config,
-        seeds=ensemble.seeds[kept],
-        sequences_to_solve=sequences[kept],
-        num_slots=experiment.num_slots,
-        checkpoint=str(checkpoints.path(checkpoint.step)),
-        warnings=checkpoint.warnings,
-    )
+    try:
+        return TrainedModel(
+            model=experiment.model,
+            params=jax.tree.map(lambda leaf: leaf[kept], checkpoint.params),
+            task=experiment.task,
+            config=config,
+            seeds=ensemble.seeds[kept],
+            sequences_to_solve=sequences[kept],
+            num_slots=experiment.num_slots,
+            checkpoint=str(checkpoints.path(checkpoint.step)),
+            warnings=checkpoint.warnings,
+        )
+    except ValueError as error:  # the parameters are not finite
+        path = checkpoints.path(checkpoint.step)
+        raise CheckpointError(f"{path}: {error}") from None

@@ -10,19 +10,23 @@ summary.json      results at the end of training
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ntm_jax.runtime import files
 from ntm_jax.training import legacy
-from ntm_jax.training.config import ConfigError, flatten, from_dict, validate
+from ntm_jax.training.config import ConfigError, flatten, from_dict, truncate_repr, validate
 
 __all__ = [
     "RunError",
     "append_metrics",
+    "check_last_step",
     "create_or_validate",
     "flush",
     "latest_run",
@@ -36,6 +40,8 @@ __all__ = [
 
 # Entries of a summary that differ between runs with the same results.
 _RUNTIME_FIELDS = ("seconds", "compile_seconds", "devices", "versions")
+# Errors of file systems without locks, such as Lustre, NFS and FUSE.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 class RunError(RuntimeError):
@@ -46,22 +52,29 @@ class RunError(RuntimeError):
 def lock(workdir: Path) -> Iterator[None]:
     """Creates and locks the directory; the lock ends with the context or the process.
 
+    A file system without locks gives a warning on stderr.
+
     Raises:
       RunError: another process trains in the directory.
       OSError: the directory cannot be written to.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    with (workdir / "lock").open("a+") as file:
+    with (workdir / "lock").open("a+", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            owner = file.read().strip()
+            owner = file.read(20).strip()
             raise RunError(
                 f"{workdir} is locked by another training process"
-                + (f" (pid {owner})" if owner else "")
+                + (f" (pid {owner})" if owner.isdecimal() else "")
                 + "; wait for it to end, or choose another --workdir"
             ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            reason = f"cannot be locked ({error.strerror}); no other process may train in it"
+            print(f"warning: {workdir} {reason}", file=sys.stderr)
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
@@ -107,25 +120,20 @@ def load_config(workdir: Path) -> dict[str, Any]:
     """
     path = Path(workdir) / "config.json"
     try:
-        values = json.loads(path.read_text())
+        config = from_dict(files.parse_json(path.read_bytes(), "a config in JSON"))
+        validate(config)
     except FileNotFoundError:
         raise RunError(
             f"{workdir}: expected a run directory with a config.json, got none"
         ) from None
-    except (OSError, RecursionError, ValueError) as error:
-        raise RunError(
-            f"{path}: expected a config in JSON, got: {error}; restore the file, or remove the "
-            "directory"
-        ) from None
-    if not isinstance(values, dict):
-        raise RunError(f"{path}: expected a config in JSON, got a {type(values).__name__}")
-    config = from_dict(values)
-    try:
-        validate(config)
+    except OSError as error:
+        raise RunError(f"{path}: expected a readable file, got: {error.strerror}") from None
+    except files.FileContentError as error:
+        raise RunError(f"{path}: {error}; restore the file, or remove the directory") from None
     except ConfigError as error:
         raise RunError(
-            f"{path}: {error}; a run of another version of ntm_jax needs that version, or to be "
-            "trained again in another --workdir"
+            f"{path}: {files.one_line(error)}; a run of another version of ntm_jax needs that "
+            "version, or to be trained again in another --workdir"
         ) from None
     return config
 
@@ -146,29 +154,49 @@ def latest_run(root: Path = Path("runs")) -> Path:
 
 
 def append_metrics(workdir: Path, line: dict[str, Any]) -> None:
-    """Appends one line to metrics.jsonl."""
+    """Appends one line to metrics.jsonl; NaN and infinity become null."""
     with (workdir / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")
+        file.write(json.dumps(files.json_value(line)) + "\n")
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
     """Returns the lines of metrics.jsonl under current names.
 
     Reading stops at the first line that is not valid, as the last line after a crash may be.
+
+    Raises:
+      RunError: the file cannot be read.
     """
-    path = workdir / "metrics.jsonl"
-    if not path.exists():
+    path, lines = workdir / "metrics.jsonl", []
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
         return []
-    lines = []
-    for text in path.read_text(errors="replace").splitlines():
+    except OSError as error:
+        raise RunError(f"{path}: expected a readable file, got: {error.strerror}") from None
+    for text in filter(bytes.strip, content.split(b"\n")):
         try:
-            line = json.loads(text)
-        except ValueError:
+            line = legacy.convert_metrics(files.parse_json(text, "metrics"))
+        except files.FileContentError:
             break
-        if not isinstance(line, dict) or type(line.get("step")) is not int:
+        if type(line.get("step")) is not int or not isinstance(line.get("kind"), str):
             break
-        lines.append(legacy.convert_metrics(line))
+        lines.append(line)
     return lines
+
+
+def check_last_step(workdir: Path, lines: Sequence[dict[str, Any]], step: int) -> None:
+    """Checks that the lines reach the step of a checkpoint.
+
+    Raises:
+      RunError: lines are missing, or a line that is not valid ended the reading.
+    """
+    last = lines[-1]["step"] if lines else 0
+    if last < step:
+        raise RunError(
+            f"{workdir / 'metrics.jsonl'}: expected lines up to step {step} of the checkpoint, got "
+            f"none after {last}; restore the file, or train again in another --workdir"
+        )
 
 
 def truncate_metrics(workdir: Path, step: int) -> list[dict[str, Any]]:
@@ -178,17 +206,14 @@ def truncate_metrics(workdir: Path, step: int) -> list[dict[str, Any]]:
       The remaining lines.
 
     Raises:
-      RunError: lines up to `step` are missing.
+      RunError: lines up to `step` are missing, or the last one has no wall time.
     """
     path = workdir / "metrics.jsonl"
     kept = [line for line in read_metrics(workdir) if line["step"] <= step]
-    last = kept[-1]["step"] if kept else 0
-    if last < step:
-        raise RunError(
-            f"{path}: expected lines up to step {step} of the checkpoint, got none after {last}; "
-            "restore the file, or train again in another --workdir"
-        )
-    _replace(path, "".join(json.dumps(line) + "\n" for line in kept))
+    check_last_step(workdir, kept, step)
+    if kept and type(seconds := kept[-1].get("seconds")) not in (int, float):
+        raise RunError(f"{path}: expected seconds as a number, got {truncate_repr(seconds)}")
+    _replace(path, "".join(json.dumps(files.json_value(line)) + "\n" for line in kept))
     return kept
 
 
@@ -199,8 +224,14 @@ def flush(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes the file completely, or leaves the previous one unchanged."""
-    _replace(path, json.dumps(value, indent=2) + "\n")
+    """Writes the file completely, or leaves the previous one unchanged.
+
+    NaN and infinity become null. A device or a pipe, such as /dev/stdout, is written in place.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    _replace(path, json.dumps(files.json_value(value), indent=2) + "\n")
 
 
 def write_summary(workdir: Path, summary: dict[str, Any]) -> dict[str, Any]:
@@ -208,16 +239,28 @@ def write_summary(workdir: Path, summary: dict[str, Any]) -> dict[str, Any]:
 
     A finished run that is started again keeps its stored times and devices.
     """
-    path = workdir / "summary.json"
-    with contextlib.suppress(KeyError, OSError, TypeError, ValueError):
-        stored = legacy.convert_metrics(json.loads(path.read_text()))
-        if all(stored[key] == v for key, v in summary.items() if key not in _RUNTIME_FIELDS):
+    path, summary = workdir / "summary.json", files.json_value(summary)
+    with contextlib.suppress(KeyError, OSError, files.FileContentError):
+        stored = legacy.convert_metrics(files.parse_json(path.read_bytes(), "a summary"))
+        if all(
+            type(stored[key]) is type(value) if key in _RUNTIME_FIELDS else stored[key] == value
+            for key, value in summary.items()
+        ):
             return stored
     write_json(path, summary)
     return summary
 
 
 def _replace(path: Path, text: str) -> None:
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: expected a file, got a directory")
+    if str(path) == "/dev/stdout":  # opened again, it would overwrite what is printed to a file
+        print(text, end="", flush=True)
+        return
+    if path.exists() and not path.is_file():
+        path.write_text(text)
+        return
+    path = Path(os.path.realpath(path))  # a link stays a link
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text)
     flush(temporary)

@@ -122,6 +122,8 @@ class Trainer:
 
             return jax.lax.scan(step, state, length=num_steps)
 
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+            return run  # type: ignore[return-value]
         active = jax.ShapeDtypeStruct(self._keys.shape[:1], jnp.bool)
         lowered = jax.jit(run, donate_argnums=0).lower(state, self._keys, active)
         self._compiled[num_steps] = lowered.compile()

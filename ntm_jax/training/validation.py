@@ -5,6 +5,13 @@ from typing import Any
 
 __all__ = ["expected_value", "max_value"]
 
+_TYPES = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    tuple: "a tuple of integers",
+}
 # Smallest valid value of the training keys that are numbers.
 _MINIMUM = {
     "seed": 0,
@@ -67,7 +74,7 @@ def expected_value(key: str, value: Any, default: Any) -> str | None:
     if (isinstance(value, bool) and kind is not bool) or not (
         isinstance(value, kind) or (kind is float and isinstance(value, int))
     ):
-        return f"a value of type {kind.__name__}"
+        return _TYPES[kind]
     if isinstance(value, tuple):
         if key.startswith("eval_") and not value:
             return "at least one integer"

@@ -355,7 +355,7 @@ MEMORY_INITS = {
 
 
 @pytest.mark.parametrize("learned", [("memory",), models.LEARNED_INITS], ids=["memory", "all"])
-def test_gradient_of_any_initial_memory_is_bounded(learned):
+def test_gradient_of_initial_memory_is_bounded(learned):
     """Clipping by the global norm must not wipe out the gradients of all other parameters."""
     model = NTM(_cell(num_slots=128, slot_width=20), learned_init=learned)
     params = jax.jit(model.init)(jax.random.key(0), _inputs())["params"]

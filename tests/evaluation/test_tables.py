@@ -1,3 +1,6 @@
+import json
+import math
+
 import flax.linen as nn
 import numpy as np
 import pytest
@@ -85,6 +88,17 @@ def test_json_of_model_and_ensemble():
     assert [member["seed"] for member in ensemble["members"]] == [4, 5, 6]
     assert [member["sequences_to_solve"] for member in ensemble["members"]] == [None, 4000, 4000]
     assert [member["solved"] for member in ensemble["members"]] == [False, True, True]
+
+
+def test_json_has_null_for_not_finite():
+    results = [[Result((10,), 256, math.nan, math.inf, -math.inf, 1.0, 1.0)]]
+    document = tables.as_json(trained_model(1), results)
+    text = json.dumps(document, allow_nan=False)
+    (row,) = json.loads(text)["results"]
+    assert row["bit_errors_per_sequence"] is None
+    assert row["bits_per_sequence"] is None
+    assert row["excess_bits_per_sequence"] is None
+    assert (row["length"], row["bit_accuracy"]) == (10, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -117,3 +117,10 @@ def test_locked_run_directory(tmp_path):
     assert third.stdout.readline()
     third.kill()
     assert third.communicate()[1] == ""
+
+
+def test_refused_path_creates_nothing(tmp_path):
+    done = command(tmp_path, "train.py", TINY_CONFIG, "--workdir=a/[run]")
+    message = "a/[run]: expected a path in which orbax can store checkpoints, got '[' in it"
+    assert_one_line_error(done, "train.py", message)
+    assert list(tmp_path.iterdir()) == []

@@ -68,7 +68,7 @@ def test_killed_run_is_bit_exact(uninterrupted_run, tmp_path, capsys):
 
 def test_interrupted_run_is_bit_exact(uninterrupted_run, tmp_path, capsys):
     rng, workdir, slowest = random.Random(1), tmp_path / "run", 0.0
-    for number, code in NUM_STOPS * [(signal.SIGTERM, 0), (signal.SIGINT, 130)]:
+    for number, code in NUM_STOPS * [(signal.SIGTERM, 143), (signal.SIGINT, 130)]:
         process = start(tmp_path, "train.py", *ARGUMENTS, "--workdir=run")
         wait_for_random_moment(process, workdir, rng)
         process.send_signal(number)

@@ -74,7 +74,7 @@ def test_lost_process(undisturbed_lines, tmp_path, lost, number, capsys):
 
 
 @pytest.mark.parametrize("receiver", [0, 1])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signal_stops_both(undisturbed_lines, tmp_path, receiver, number, code):
     workdir = tmp_path / "0/run"
     with start_pair(tmp_path, *LONG_RUN) as processes:

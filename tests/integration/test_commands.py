@@ -82,14 +82,6 @@ def test_config_mismatch_is_an_error(train):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("value", ["0", "ten", "-3", "10,,20", ""])
-def test_invalid_length_is_an_error(tmp_path, value):
-    done = command(tmp_path, "eval.py", f"--lengths={value}")
-    assert_one_line_error(
-        done, "eval.py", "--lengths: expected comma-separated positive integers, got"
-    )
-
-
 def test_size_of_another_task_is_an_error(tmp_path):
     done = command(tmp_path, "eval.py", "--pretrained=copy_ntm", "--items=3")
     assert_one_line_error(done, "eval.py", "--items: not a size axis of copy; use --lengths")

@@ -1,15 +1,19 @@
 import json
+import math
 import shutil
+import zipfile
 
 import jax
 import numpy as np
 import pytest
 from support.runs import flip_bit, trees_equal
+from support.tiny_config import tiny_config
 
 import ntm_jax
 from ntm_jax import evaluation, pretrained
 from ntm_jax.tasks import TASKS
 from ntm_jax.training import config as configs
+from ntm_jax.training.experiment import Experiment
 
 # Sizes and slots of the evaluations on a card.
 MEASURED = {
@@ -108,15 +112,187 @@ def test_damaged_file_raises(file, damage, tmp_path, monkeypatch):
     assert "\n" not in str(error.value)
 
 
-def test_saved_model_is_restored(tmp_path, monkeypatch):
+@pytest.fixture
+def saved(tmp_path, monkeypatch):
+    """Saves a small model as "mine", and returns its parameters and config."""
     monkeypatch.setattr(pretrained, "_DIRECTORY", tmp_path)
-    params = {"cell": {"dense": {"kernel": np.arange(6.0).reshape(2, 3)}}, "initial": np.ones(2)}
-    config = configs.default("copy", "ntm").to_dict()
-    card = {"config": config, "training": {"solved_at_step": 100}}
+    config = tiny_config()
+    config.model.memory_init = "learned"
+    config.model.train_num_slots = (8, 16)
+    experiment = Experiment.from_config(config)
+    inputs = np.zeros((1, 1, experiment.task.input_features), np.float32)
+    params = experiment.train_models[0].init(jax.random.key(0), inputs)["params"]
+    card = {"config": config.to_dict(), "training": {"solved_at_step": 100, "loss": math.nan}}
     pretrained.save_pretrained("mine", params, card)
+    return params, config.to_dict()
+
+
+def test_saved_model_is_restored(saved):
+    params, config = saved
     assert pretrained.list_pretrained() == ["mine"]
     assert pretrained.load_card("mine")["config"] == config
+    assert pretrained.load_card("mine")["training"]["loss"] is None
     trained = pretrained.restore_pretrained("mine")
     assert trees_equal(trained.first_params, params)
     assert jax.tree.structure(trained.first_params) == jax.tree.structure(params)
     assert trained.sequences_to_solve == [400]
+
+
+def test_learned_memory_can_be_enlarged(saved):
+    trained = pretrained.restore_pretrained("mine", num_slots=32)
+    assert trained.first_params["initial_memory"].shape == (8, 4)
+    logits = trained.model.apply({"params": trained.first_params}, np.zeros((2, 5, 3), np.float32))
+    assert logits.shape == (2, 5, 2)
+
+
+NAME = "cell/controller/Dense_0/bias"  # float32[8]
+
+
+@pytest.mark.parametrize(
+    ("array", "got"),
+    [
+        (None, "none"),
+        (np.zeros(9, np.float32), "float32[9]"),
+        (np.zeros((8, 1), np.float32), "float32[8,1]"),
+        (np.zeros(8, np.float64), "float64[8]"),
+        (np.zeros(8, ">f4"), ">f4[8]"),
+        (np.zeros(8, np.int32), "int32[8]"),
+        (np.zeros(8, np.complex64), "complex64[8]"),
+        (np.zeros(8, bool), "bool[8]"),
+        (np.full(8, "0.5"), "<U3[8]"),
+        (np.zeros(8, "f4,f4"), "[('f0', '<f4'), ('f1', '<f4')][8]"),
+    ],
+)
+def test_other_array_raises(saved, tmp_path, array, got):
+    arrays = dict(np.load(tmp_path / "mine.npz"))
+    assert arrays.pop(NAME).shape == (8,)
+    np.savez(tmp_path / "mine.npz", **arrays, **({} if array is None else {NAME: array}))
+    with pytest.raises(configs.ConfigError) as error:
+        pretrained.restore_pretrained("mine")
+    assert str(error.value) == (
+        f"{tmp_path}/mine.npz is damaged: {NAME}: expected float32[8], got {got}; reinstall ntm_jax"
+    )
+
+
+def test_additional_array_raises(saved, tmp_path):
+    arrays = dict(np.load(tmp_path / "mine.npz"))
+    np.savez(tmp_path / "mine.npz", **arrays, **{"a\nb": np.zeros(2)})
+    with pytest.raises(configs.ConfigError) as error:
+        pretrained.restore_pretrained("mine")
+    message = "mine.npz is damaged: a b: expected none, got float64[2]; reinstall ntm_jax"
+    assert str(error.value) == f"{tmp_path}/{message}"
+
+
+def header(shape, dtype="<f4"):
+    """Returns the header of a .npy file, of format version 1.0."""
+    text = repr({"descr": dtype, "fortran_order": False, "shape": shape}).encode().ljust(117)
+    return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "compression", "got"),
+    [
+        (header((10**10,)), "STORED", "0 bytes of x: float32[10000000000]"),
+        (header((2,)) + bytes(10**7), "DEFLATED", "10000000 bytes of x: float32[2]"),
+        (header((2,)) + bytes(8), "LZMA", "x twice, or compressed with another method than zlib"),
+        (header((2,), "|O") + bytes(16), "STORED", ""),
+        (header((-2,)) + bytes(8), "STORED", "8 bytes of x: float32[-2]"),
+        (header(2), "STORED", "shape is not valid: 2"),
+        (b"\x93NUMPY\x09\x00" + bytes(64), "STORED", "Cannot parse header: ''"),
+        (b"", "STORED", "EOF: reading magic string, expected 8 bytes got 0"),
+    ],
+)
+def test_headers_are_read_first(saved, tmp_path, content, compression, got):
+    """The data are not read: in the first case, there would be 40 GB."""
+    with zipfile.ZipFile(tmp_path / "mine.npz", "w", getattr(zipfile, f"ZIP_{compression}")) as out:
+        out.writestr("x.npy", content)
+    with pytest.raises(configs.ConfigError) as error:
+        pretrained.restore_pretrained("mine")
+    message = "mine.npz is damaged: expected arrays in a .npz file, got: "
+    if not got:
+        message, got = "mine.npz is damaged: cell/", ": expected float32[8], got none"
+    assert str(error.value).startswith(f"{tmp_path}/{message}")
+    assert got in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_duplicate_array_raises(saved, tmp_path):
+    with (
+        zipfile.ZipFile(tmp_path / "mine.npz", "a") as archive,
+        pytest.warns(UserWarning, match="Duplicate name"),
+    ):
+        archive.writestr(f"{NAME}.npy", archive.read(f"{NAME}.npy"))
+    with pytest.raises(configs.ConfigError, match=rf"got: {NAME} twice, or compressed"):
+        pretrained.restore_pretrained("mine")
+
+
+def test_any_flipped_bit_is_harmless_or_raises(saved, tmp_path):
+    path, (params, _) = tmp_path / "mine.npz", saved
+    content = path.read_bytes()
+    for index in range(0, len(content), 97):
+        path.write_bytes(content[:index] + bytes([content[index] ^ 16]) + content[index + 1 :])
+        try:
+            restored = pretrained.restore_pretrained("mine").first_params
+        except configs.ConfigError as error:
+            assert str(error).startswith(f"{path} is damaged: ")
+            assert "\n" not in str(error)
+        else:
+            assert trees_equal(restored, params)
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_not_finite_parameters_raise(saved, tmp_path, value):
+    arrays = dict(np.load(tmp_path / "mine.npz"))
+    arrays[NAME][3] = value
+    np.savez(tmp_path / "mine.npz", **arrays)
+    with pytest.raises(configs.ConfigError) as error:
+        pretrained.restore_pretrained("mine")
+    message = "parameters: expected finite numbers, got NaN or infinity"
+    assert str(error.value) == f"{tmp_path}/mine.npz is damaged: {message}; reinstall ntm_jax"
+
+
+@pytest.mark.parametrize(
+    ("change", "got"),
+    [
+        ({"training": None}, "training: expected an object, got None"),
+        ({"training": [1]}, "training: expected an object, got [1]"),
+        ({"config": "copy"}, "config: expected an object, got 'copy'"),
+        (
+            {"training": {"solved_at_step": "9"}},
+            "solved_at_step: expected an integer, got '9'",
+        ),
+        (
+            {"training": {"solved_at_step": 2.5}},
+            "solved_at_step: expected an integer, got 2.5",
+        ),
+    ],
+)
+def test_mistyped_card_raises(saved, tmp_path, change, got):
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(configs.ConfigError) as error:
+        pretrained.load_card("mine")
+    assert str(error.value) == f"{path} is damaged: {got}; reinstall ntm_jax"
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        (b"\xff", "expected a model card in JSON, got: 'utf-8' codec can't decode byte 0xff"),
+        (b"[1]", "expected a model card in JSON, got a list"),
+        (b"[" * 10**5, "expected a model card in JSON, got: "),
+        (300 * b'{"a":' + b"1" + 300 * b"}", "expected a model card in JSON, got: values nested"),
+    ],
+)
+def test_card_that_is_no_object_raises(saved, tmp_path, content, got):
+    (tmp_path / "mine.json").write_bytes(content)
+    with pytest.raises(configs.ConfigError) as error:
+        pretrained.load_card("mine")
+    assert str(error.value).startswith(f"{tmp_path}/mine.json is damaged: {got}")
+    assert "\n" not in str(error.value)
+
+
+def test_card_with_bom_is_read(saved, tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert pretrained.load_card("mine")["config"] == saved[1]

@@ -1,11 +1,14 @@
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import jax
 import pytest
 from support.subprocess_utils import ROOT
+
+from ntm_jax.runtime import compilation_cache
 
 CACHE_PROGRAM = """
 from ntm_jax.runtime.compilation_cache import enable_compilation_cache
@@ -48,6 +51,41 @@ def directories_with_files(home: Path, **settings: str) -> set[str]:
 def test_cache_directory(tmp_path, settings, expected):
     settings = {name: value.format(home=tmp_path) for name, value in settings.items()}
     assert directories_with_files(tmp_path, **settings) == expected
+
+
+@pytest.fixture
+def cache_settings(monkeypatch):
+    """Restores what `enable_compilation_cache` sets."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    previous = {name: getattr(jax.config, name) for name in names}
+    jax.config.update("jax_compilation_cache_dir", None)
+    monkeypatch.setattr(sys, "argv", ["/path/train.py"])
+    with warnings.catch_warnings():
+        yield
+    for name, value in previous.items():
+        jax.config.update(name, value)
+
+
+@pytest.mark.usefixtures("cache_settings")
+@pytest.mark.parametrize(
+    ("cache_home", "message"),
+    [
+        (None, "Could not determine home directory"),
+        ("/dev/null", "[Errno 20] Not a directory: '/dev/null/ntm_jax'"),
+    ],
+)
+def test_no_cache_without_a_directory(monkeypatch, capsys, cache_home, message):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if cache_home is not None:
+        monkeypatch.setenv("XDG_CACHE_HOME", cache_home)
+    compilation_cache.enable_compilation_cache()
+    assert not jax.config.jax_compilation_cache_dir
+    expected = f"train.py: warning: no compilation cache: {message}; set XDG_CACHE_HOME\n"
+    assert capsys.readouterr() == ("", expected)
 
 
 @pytest.mark.skipif(jax.__version_info__ >= (0, 11), reason="no flags are set for this version")

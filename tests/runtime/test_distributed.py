@@ -60,6 +60,26 @@ def test_invalid_flags_raise(arguments, message):
     assert not jax.distributed.is_initialized()
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (AssertionError(), ""),  # as JAX raises without a GPU
+        (RuntimeError("Unable to\ninitialize"), " (Unable to initialize)"),
+    ],
+)
+def test_missing_platform_is_named(monkeypatch, error, reason):
+    def devices():
+        raise error
+
+    monkeypatch.setattr(jax, "devices", devices)
+    with pytest.raises(distributed.DistributedError) as raised:
+        distributed.check_devices()
+    assert str(raised.value) == (
+        f"JAX_PLATFORMS: expected a platform with a device, got {jax.config.jax_platforms!r}; set "
+        f"JAX_PLATFORMS=cpu, or install the platform, such as jax[cuda12] for cuda{reason}"
+    )
+
+
 @pytest.mark.parametrize(("num_processes", "process_id"), [(0, 0), (2, 2), (2, -1)])
 def test_invalid_process_id_is_an_error(tmp_path, num_processes, process_id):
     flags = ("--coordinator=h:1", f"--num_processes={num_processes}", f"--process_id={process_id}")

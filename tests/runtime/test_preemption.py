@@ -17,6 +17,33 @@ def test_first_signal_is_recorded():
     assert received == ["SIGTERM"]
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"])
+def test_every_signal_is_recorded(name):
+    with capture_signals() as received:
+        os.kill(os.getpid(), signal.Signals[name])
+    assert received == [name]
+
+
+def test_another_kind_is_recorded_too():
+    """systemd sends SIGHUP right after SIGTERM."""
+    with capture_signals() as received:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert received == ["SIGTERM", "SIGHUP"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ignored_signal_stays_ignored(number):
+    previous = signal.signal(number, signal.SIG_IGN)
+    try:
+        with capture_signals() as received:
+            os.kill(os.getpid(), number)
+            assert signal.getsignal(number) is signal.SIG_IGN
+        assert (received, signal.getsignal(number)) == ([], signal.SIG_IGN)
+    finally:
+        signal.signal(number, previous)
+
+
 def test_handlers_are_restored():
     previous = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with capture_signals() as received:

@@ -103,6 +103,32 @@ def test_groups_keep_member_order(members, groups):
     np.testing.assert_array_equal(outputs["key"], jax.random.key_data(tree["key"]))
 
 
+@pytest.mark.parametrize(
+    ("variables", "affinity", "updates"),
+    [
+        ({}, {0, 1, 2}, [3]),
+        ({}, None, [5]),  # macOS
+        ({"JAX_NUM_CPU_DEVICES": "2"}, {0}, []),
+        ({"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}, {0}, []),
+    ],
+    ids=["affinity", "no affinity", "JAX_NUM_CPU_DEVICES", "XLA_FLAGS"],
+)
+def test_number_of_cpu_devices(monkeypatch, variables, affinity, updates):
+    for name in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    if affinity is None:
+        monkeypatch.delattr(os, "sched_getaffinity")
+    else:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: affinity)
+    given = []
+    monkeypatch.setattr(jax.config, "update", lambda name, value: given.append(value))
+    sharding.use_all_cores()
+    assert given == updates
+
+
 def test_process_without_work_raises():
     class Device:
         def __init__(self, process_index):

@@ -19,7 +19,7 @@ def changed(**values):
         ("seed", -1, "seed: expected at least 0, got -1"),
         ("num_train_steps", 0, "num_train_steps: expected at least 1, got 0"),
         ("batch_size", -3, "batch_size: expected at least 1, got -3"),
-        ("batch_size", True, "batch_size: expected a value of type int, got True"),
+        ("batch_size", True, "batch_size: expected an integer, got True"),
         ("learning_rate", 0.0, "learning_rate: expected a number greater than 0"),
         ("adam_b2", 1.0, "adam_b2: expected a number from 0 to less than 1, got 1.0"),
         ("learning_rate", float("nan"), "learning_rate: expected a finite number"),
@@ -79,6 +79,32 @@ def test_unknown_key_suggests_a_valid_one():
         configs.validate(config)
 
 
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("lerning_rate", "lerning_rate: unknown key; did you mean learning_rate?"),
+        ("num_slots", "num_slots: unknown key; did you mean model.num_slots?"),
+        ("xyz", "xyz: unknown key; valid keys: adam_b2, adam_eps, "),
+    ],
+)
+def test_keys_are_listed_without_a_close_match(key, expected):
+    message = configs.unknown_key_message(key, configs.default())
+    assert message.startswith(expected)
+    assert ("valid keys" in message) == (key == "xyz")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("optimizer", 3, "optimizer: expected a string, got 3"),
+        ("eval_lengths", 3, "eval_lengths: expected a tuple of integers, got 3"),
+    ],
+)
+def test_wrong_type_is_named_in_words(key, value, message):
+    with pytest.raises(configs.ConfigError, match="^" + re.escape(message)):
+        configs.validate(configs.default().to_dict() | {key: value})
+
+
 def test_missing_key_is_named():
     config = configs.default()
     del config.max_grad_norm
@@ -110,9 +136,9 @@ def test_old_value_is_answered_by_its_new_name(key, old, new):
         Experiment.from_config(changed(**{key: old}))
 
 
-def test_eval_sizes_are_all_combinations():
+def test_eval_sizes_are_combinations_once():
     config = configs.default("repeat_copy", "ntm")
-    config.eval_lengths, config.eval_repeats = (1, 2), (3, 4)
+    config.eval_lengths, config.eval_repeats = (1, 2, 1), (3, 4, 4)
     assert configs.eval_sizes(config) == [(1, 3), (1, 4), (2, 3), (2, 4)]
 
 

@@ -349,3 +349,29 @@ def test_failed_member_is_reported(tmp_path, monkeypatch):
     message = "seed 2 failed, step 3: the loss or its gradient was not finite for 3 training steps"
     assert message in (tmp_path / "train.log").read_text()
     assert {"kind": "failed", "step": 4, "sequences": 16, "seeds": [2]} in metrics_lines(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("step", "stop_reason"), [(12, "num_train_steps"), (10, "SIGINT")], ids=["finished", "not yet"]
+)
+def test_signal_after_the_last_step(tmp_path, step, stop_reason, monkeypatch):
+    evaluate = loop._evaluate
+
+    def interrupted_afterwards(experiment, config, state, completed, signals):
+        errors = evaluate(experiment, config, state, completed, signals)
+        if completed == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return errors
+
+    monkeypatch.setattr(loop, "_evaluate", interrupted_afterwards)
+    config = tiny_config("per_step_dense")
+    config.eval_every_steps = config.checkpoint_every_steps = config.log_every_steps
+    summary = loop.train(config, tmp_path)
+    assert (summary["stop_reason"], summary["step"]) == (stop_reason, step)
+
+
+def test_interrupted_last_evaluation_is_not_finished(tmp_path):
+    config = tiny_config("per_step_dense")
+    summary = loop.train(config, tmp_path, on_log=interrupt_at(12))
+    assert (summary["stop_reason"], summary["step"]) == ("SIGINT", 12)
+    assert loop.train(config, tmp_path)["stop_reason"] == "num_train_steps"

@@ -1,4 +1,6 @@
+import io
 import json
+import sys
 import threading
 
 import numpy as np
@@ -31,6 +33,33 @@ def test_lines_go_to_the_log_and_the_console(tmp_path, capsys):
     assert capsys.readouterr().out == line + "\n"
 
 
+class _FullStream(io.StringIO):
+    def write(self, text):
+        raise OSError(28, "No space left on device")
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", ["full terminal", "closed", None])
+def test_console_that_cannot_be_written_to(tmp_path, monkeypatch, stream):
+    streams = {"full terminal": _FullStream(), "closed": io.StringIO(), None: None}
+    streams["closed"].close()
+    monkeypatch.setattr(sys, "stdout", streams[stream])
+    with make_logger(tmp_path) as logger:
+        logger.log_failed(2, [0])
+        logger.log("a line")
+    assert (tmp_path / "train.log").read_text() == "a line\n"
+    assert [line["step"] for line in lines(tmp_path)] == [2]
+
+
+def test_log_keeps_any_file_name(tmp_path, capsys):
+    with make_logger(tmp_path) as logger:
+        logger.log("runs/\udcff")  # a name that is not UTF-8
+    assert (tmp_path / "train.log").read_text() == "runs/\\udcff\n"
+    capsys.readouterr()
+
+
 def test_resumed_run_appends_to_its_log(tmp_path):
     for step in (0, 5):
         with make_logger(tmp_path, step) as logger:
@@ -40,15 +69,26 @@ def test_resumed_run_appends_to_its_log(tmp_path):
 
 def test_training_metrics_skip_nonfinite_steps(tmp_path):
     with make_logger(tmp_path) as logger:
-        logger.log_training(2, metrics([[1.0], [3.0]], [[0], [0]]), [0])
-        logger.log_training(4, metrics([[5.0], [np.nan]], [[0], [1]]), [1], omit=("grad_norm",))
-        logger.log_training(6, metrics([[np.nan], [np.nan]], [[2], [3]]), [3])
+        logger.log_training(2, metrics([[1.0], [3.0]], [[0], [0]]), [0], [True])
+        logger.log_training(4, metrics([[5.0], [np.nan]], [[0], [1]]), [1], [True], ("grad_norm",))
+        logger.log_training(6, metrics([[np.nan], [np.nan]], [[2], [3]]), [3], [True])
     first, second, third = lines(tmp_path)
     assert (first["kind"], first["step"], first["sequences"]) == ("training", 2, 8)
     assert (first["loss"], first["bits_per_sequence"], first["grad_norm"]) == (2.0, 16.0, 2.0)
     assert (second["loss"], second["skipped_steps"]) == (5.0, 1)
     assert "grad_norm" not in second
     assert third["loss"] is None
+
+
+def test_stopped_member_has_no_training_metrics(tmp_path):
+    values = metrics([[1.0, 9.0, 2.0], [3.0, 9.0, 4.0]], np.zeros((2, 3), int))
+    with make_logger(tmp_path) as logger:
+        logger.log_training(2, values, [0, 5, 1], [True, False, True])
+    (line,) = lines(tmp_path)
+    assert line["loss"]["members"] == [2.0, None, 3.0]
+    assert line["loss"]["median"] == 2.5
+    assert line["skipped_steps"]["members"] == [0, None, 1]
+    assert b"training/loss/members/1" not in next(tmp_path.glob("events.*")).read_bytes()
 
 
 def test_evaluations_are_written_by_size(tmp_path, capsys):
@@ -67,7 +107,7 @@ def test_evaluations_are_written_by_size(tmp_path, capsys):
 def test_tensorboard_gets_nested_numbers(tmp_path):
     with make_logger(tmp_path) as logger:
         logger.log_evaluation(5, Copy(), {(10,): [1.5]}, [False])
-        logger.log_training(6, metrics([[np.nan]], [[1]]), [1])
+        logger.log_training(6, metrics([[np.nan]], [[1]]), [1], [True])
     (events,) = tmp_path.glob("events.out.tfevents.*")
     content = events.read_bytes()
     assert b"evaluation/bit_errors_per_sequence/10" in content
@@ -92,7 +132,7 @@ def test_full_disk_raises_where_it_is_written(tmp_path, capsys):
         make_logger(tmp_path) as logger,
     ):
         for step in range(100):
-            logger.log_training(step, metrics([[1.0]], [[0]]), [0])
+            logger.log_training(step, metrics([[1.0]], [[0]]), [0], [True])
             assert threading.active_count() == threads
         logger.flush()
     assert capsys.readouterr() == ("", "")
