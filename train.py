@@ -153,7 +153,7 @@ def main(overrides: Sequence[str]) -> None:
     """Calls `train` with the config and the run directory."""
     if _CONFIG.value is None:
         sys.exit(_usage())
-    logging.set_verbosity(logging.FATAL)  # orbax also raises what it logs as errors
+    logging.set_verbosity(logging.WARNING)  # those of orbax
     try:
         config, name = _load_config(_CONFIG.value)
         _override(config, overrides)

@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 import jax
 from absl import app, flags
 
+from ntm_jax.runtime.files import one_line
+
 __all__ = ["SafeStream", "fail", "local_path", "parse_flags", "run"]
 
 
@@ -58,7 +60,7 @@ def run(main: Callable[[Any], None], flags_parser: Callable[[list[str]], Any]) -
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
         if not (isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)):
             raise
-        fail(f"out of memory: {_shorten(error) or 'try smaller sizes'}")
+        fail(f"out of memory: {one_line(str(error) or 'try smaller sizes')}")
 
 
 def fail(message: object) -> NoReturn:
@@ -77,7 +79,7 @@ def local_path(flag: str, text: str) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
     if reason:
-        fail(f"--{flag}: expected a local path, got {_shorten(repr(text))} ({reason})")
+        fail(f"--{flag}: expected a local path, got {one_line(repr(text))} ({reason})")
     return path
 
 
@@ -85,12 +87,12 @@ def parse_flags(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> 
     """Parses flags as absl does; exits with one line for a wrong one, or for other arguments."""
     try:
         if rest := values(argv)[1:]:
-            fail(f"expected flags only, got {_shorten(' '.join(rest))}")
+            fail(f"expected flags only, got {one_line(' '.join(rest))}")
     except flags.UnrecognizedFlagError as error:
         close = difflib.get_close_matches(error.flagname, [*flags.FLAGS], n=1)
         own = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
         hint = f"did you mean --{close[0]}?" if close else f"valid flags: --{', --'.join(own)}"
-        fail(f"--{_shorten(error.flagname)}: unknown flag; {hint}")
+        fail(f"--{one_line(error.flagname)}: unknown flag; {hint}")
     except (flags.Error, ValueError) as error:
         fail(_flag_error(error, values))
 
@@ -101,7 +103,7 @@ def _flag_error(error: Exception, values: flags.FlagValues) -> str:
         return f"--{match[1]}: expected a value, got none"
     match = re.match(r"flag --([^=]+)=", str(error))
     if match is None or match[1] not in values:
-        return _shorten(error)
+        return one_line(error)
     parser: Any = values[match[1]].parser
     if isinstance(parser, flags.BooleanParser):
         expected = "true or false"
@@ -111,9 +113,4 @@ def _flag_error(error: Exception, values: flags.FlagValues) -> str:
         expected = parser.syntactic_help or f"a {parser.flag_type()}"
         expected = re.sub(r"in the range \[(.*), (.*)\]", r"from \1 to \2", expected)
     given = str(error)[match.end() :].removesuffix(f": {error.__context__}")
-    return f"--{match[1]}: expected {expected}, got {_shorten(given) or 'none'}"
-
-
-def _shorten(text: object) -> str:
-    line = " ".join(str(text).split())
-    return line if len(line) <= 200 else f"{line[:197]}..."
+    return f"--{match[1]}: expected {expected}, got {one_line(given or 'none')}"

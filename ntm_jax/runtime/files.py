@@ -28,9 +28,10 @@ class FileContentError(ValueError):
     """A file with other content than expected; one line, to which the caller adds the path."""
 
 
-def one_line(error: Exception) -> str:
-    """Returns the message of an error on one line of at most 200 characters."""
-    return " ".join(str(error).split())[:200] or repr(error)
+def one_line(text: object) -> str:
+    """Returns a text, or the message of an error, on one line of at most 200 characters."""
+    line = " ".join(str(text).split())
+    return (line if len(line) <= 200 else f"{line[:197]}...") or repr(text)
 
 
 def parse_json(content: bytes, expected: str) -> dict[str, Any]:

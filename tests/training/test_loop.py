@@ -370,7 +370,7 @@ def test_signal_after_the_last_step(tmp_path, step, stop_reason, monkeypatch):
     assert (summary["stop_reason"], summary["step"]) == (stop_reason, step)
 
 
-def test_interrupted_last_evaluation_is_not_finished(tmp_path):
+def test_interrupted_last_evaluation_is_repeated(tmp_path):
     config = tiny_config("per_step_dense")
     summary = loop.train(config, tmp_path, on_log=interrupt_at(12))
     assert (summary["stop_reason"], summary["step"]) == ("SIGINT", 12)
