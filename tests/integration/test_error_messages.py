@@ -5,8 +5,10 @@ import json
 import subprocess
 import sys
 
+import hypothesis
 import jax
 import pytest
+from hypothesis import strategies as st
 from support.subprocess_utils import (
     ROOT,
     TINY_CONFIG,
@@ -18,7 +20,7 @@ from support.tiny_config import tiny_config
 
 from ntm_jax.pretrained import list_pretrained
 from ntm_jax.runtime import command_line
-from ntm_jax.training.config import default
+from ntm_jax.training.config import default, flatten
 from ntm_jax.training.loop import train
 
 
@@ -62,7 +64,7 @@ def test_torn_metrics(tmp_path):
 
 
 # Runs `main` of a script once per list of arguments in one process. In place of training, a run
-# stops for the reason that its directory is named after.
+# stops for the reason that its directory is named after; nothing is evaluated.
 BATCH_PROGRAM = """
 import importlib, json, sys
 from absl import app, flags
@@ -73,6 +75,7 @@ parse_flags = getattr(module, "_parse_flags", command_line.parse_flags)
 module.train = lambda config, workdir: print(
     json.dumps([str(workdir), config.to_dict()])
 ) or {"stop_reason": workdir.name}
+module._evaluate = lambda *arguments: None
 app.define_help_flags()
 sys.argv = [script]
 for arguments in json.load(sys.stdin):
@@ -82,6 +85,8 @@ for arguments in json.load(sys.stdin):
         module.main(parse_flags([script, *arguments]))
     except SystemExit as error:
         print(json.dumps(error.code), file=sys.stderr)
+    else:
+        print("null", file=sys.stderr)
 """
 
 
@@ -274,6 +279,58 @@ def test_configs_and_exit_status(config_directory):
 def test_eval_flag_errors_are_one_line(config_directory):
     codes, _ = run_batch(config_directory, "eval.py", [arguments for arguments, _ in EVAL_ERRORS])
     assert codes == [f"eval.py: {message}" for _, message in EVAL_ERRORS]
+
+
+WORDS = ("", "0", "1", "-1", "3,5", "x", "1e3", "nan", "None", "true", "()", "(1,)", "[2]", "{}")
+WORDS += (
+    "9" * 30,
+    "\n",
+    "'",
+    "\N{SNOWMAN}",
+    "a/b",
+    "gs://b",
+    "none.py",
+    "old/run",
+    "old/run/config.json",
+)
+CONFIG_KEYS = (*flatten(default()), "sed", "model", "task", "model.num_slot")
+FLAGS = {
+    "train.py": (
+        *("workdir", "distributed", "process_id", "config", "confg", "v", "flagfile"),
+        *(f"config.{key}" for key in CONFIG_KEYS),
+    ),
+    "eval.py": (
+        *("workdir", "lengths", "items", "slots", "member", "sequences", "seed", "per_step"),
+        *("json", "plots", "pretrained", "leng", "xyz", "config", "flagfile"),
+    ),
+}
+
+
+@pytest.mark.parametrize("script", FLAGS)
+def test_drawn_flags_are_right_or_one_line(config_directory, script):
+    first = COPY if script == "train.py" else "--pretrained=copy_ntm"
+    flag = st.builds(
+        lambda dashes, name, equals, word: f"{dashes}{name}{equals}{word}",
+        st.sampled_from(["--", "--", "--", "-", "--no", ""]),
+        st.sampled_from(FLAGS[script]),
+        st.sampled_from(["=", "=", "=", " ", ""]),
+        st.sampled_from(WORDS),
+    )
+    cases = []
+
+    @hypothesis.settings(max_examples=150)
+    @hypothesis.given(st.lists(flag, min_size=1, max_size=2))
+    def draw(arguments):
+        cases.append([first, *arguments])
+
+    draw()
+    codes, _ = run_batch(config_directory, script, cases)
+    for arguments, code in zip(cases, codes, strict=True):
+        assert code is None or code == 0 or (code.startswith(f"{script}: ") and "\n" not in code), (
+            arguments,
+            code,
+        )
+    assert 10 < sum(isinstance(code, str) for code in codes) < len(codes)
 
 
 def test_unknown_flag_lists_flags(tmp_path):

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.runs import trees_equal
+from support.runs import assert_same_run, trees_equal
+from support.tiny_config import tiny_config
 
+from ntm_jax.training import loop
 from ntm_jax.training.checkpoints import CheckpointError, Checkpoints
+from ntm_jax.training.restore import load_run
 
 PARAMS = {"dense": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}}
 TRAIN_STATE = (np.int32(3), {"mu": np.ones(2, np.float32)})
@@ -96,6 +99,30 @@ def test_checkpoint_in_any_path(directory, name):
     for part in ("a", "b"):
         (directory / part).mkdir()
     assert_round_trip(Path(name))
+
+
+@pytest.fixture(scope="module")
+def complete_run(tmp_path_factory):
+    """The directory of an uninterrupted run."""
+    workdir = tmp_path_factory.mktemp("complete") / "run"
+    loop.train(tiny_config("per_step_dense"), workdir)
+    return workdir
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", VALID, ids=ascii)
+def test_run_in_any_path_is_resumed(directory, complete_run, name):
+    def crash(step):
+        if step == 6:
+            raise KeyboardInterrupt
+
+    for part in ("a", "b"):
+        (directory / part).mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(tiny_config("per_step_dense"), Path(name), on_log=crash)
+    assert loop.train(tiny_config("per_step_dense"), Path(name))["step"] == 12
+    assert_same_run(Path(name), complete_run)
+    assert trees_equal(load_run(Path(name)).params, load_run(complete_run).params)
 
 
 def test_checkpoint_below_a_link(directory):
