@@ -153,7 +153,9 @@ def main(overrides: Sequence[str]) -> None:
     """Calls `train` with the config and the run directory."""
     if _CONFIG.value is None:
         sys.exit(_usage())
-    logging.set_verbosity(logging.WARNING)  # those of orbax
+    logging.set_verbosity(logging.WARNING)
+    # orbax also raises what it logs as errors.
+    logging.get_absl_logger().addFilter(lambda record: record.levelname != "ERROR")
     try:
         config, name = _load_config(_CONFIG.value)
         _override(config, overrides)

@@ -162,6 +162,7 @@ class Checkpoints:
         if train_state is not None:
             requested["optimizer_state"] = train_state
         try:
+            self._check_metadata(state, requested)
             restored = self._read(state, requested)
         except Exception as error:
             fits = not isinstance(error, files.FileContentError)
@@ -213,13 +214,16 @@ class Checkpoints:
                 f"{self.directory}: expected a readable directory, got: {error.strerror}"
             ) from error
 
-    def _read(self, state: Path, items: dict[str, Any]) -> dict[str, Any]:
-        """Restores the items as NumPy arrays, after comparing their shapes with the metadata."""
+    def _check_metadata(self, state: Path, items: dict[str, Any]) -> None:
+        """Compares the shapes of the items with the metadata, before any array is read."""
         for name, item in items.items():
             metadata = self._item_handler.metadata(state / name)
             stored = _by_name({name: getattr(metadata, "tree", metadata)})
             found = {k: files.describe_array(v.shape, v.dtype) for k, v in stored.items()}
             files.check_arrays(_by_name({name: item}), found)
+
+    def _read(self, state: Path, items: dict[str, Any]) -> dict[str, Any]:
+        """Restores the items as NumPy arrays."""
         templates = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), items)
         args = {name: ocp.args.StandardRestore(item) for name, item in templates.items()}
         return dict(self._checkpointer.restore(state, ocp.args.Composite(**args)))
