@@ -69,7 +69,7 @@ class MetricsLogger:
             )
             # SummaryWriter writes in a thread, which hangs the process when the disk is full.
             name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}"
-            writer = RecordWriter(str(workdir / name))
+            writer = RecordWriter(str((workdir / name).absolute()))  # "s3:" is a bucket
             self._events = stack.enter_context(contextlib.closing(writer))
             self._write_event(file_version="brain.Event:2")
             # TensorBoard drops what a crashed run wrote after its last checkpoint.
