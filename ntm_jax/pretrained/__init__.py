@@ -65,12 +65,9 @@ def restore_pretrained(name: str, num_slots: int | None = None) -> TrainedModel:
     config = card["config"]
     experiment = Experiment.from_config(config, num_slots)
     path = _DIRECTORY / f"{name}.npz"
-    inputs = jax.ShapeDtypeStruct((1, 1, experiment.task.input_features), np.float32)
-    # The shapes of the training model: a learned initial memory depends on the number of slots.
-    shapes = jax.eval_shape(experiment.train_models[0].init, jax.random.key(0), inputs)["params"]
     solved_at = card["training"].get("solved_at_step")
     try:
-        arrays = files.read_npz(path, traverse_util.flatten_dict(shapes, sep="/"))
+        arrays = files.read_npz(path, traverse_util.flatten_dict(experiment.param_shapes, sep="/"))
         return TrainedModel(
             model=experiment.model,
             params=traverse_util.unflatten_dict({k: v[None] for k, v in arrays.items()}, sep="/"),

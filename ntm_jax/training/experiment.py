@@ -82,6 +82,15 @@ class Experiment:
             config,
         )
 
+    @property
+    def param_shapes(self) -> Any:
+        """The shapes of the parameters of one member.
+
+        Those of the training models: learned initial memories depend on the number of slots.
+        """
+        inputs = jax.ShapeDtypeStruct((1, 1, self.task.input_features), jnp.float32)
+        return jax.eval_shape(self.train_models[0].init, jax.random.key(0), inputs)["params"]
+
     def make_trainer(self) -> Trainer:
         """Builds the trainer of all ensemble members.
 
@@ -123,8 +132,6 @@ class Experiment:
         """
         config, task, model = self._config, self.task, self.train_models[-1]
         members, batch_size = config["num_seeds"], config["batch_size"]
-        inputs = jax.ShapeDtypeStruct((1, 1, task.input_features), jnp.float32)
-        params = jax.eval_shape(model.init, jax.random.key(0), inputs)
         batch = jax.eval_shape(lambda: task.sample(jax.random.key(0), batch_size))
         num_steps = batch.inputs.shape[1]
         chunk = min(config["model"].get("remat_chunk_size", 0), num_steps)
@@ -133,7 +140,7 @@ class Experiment:
         log_steps = min(config["log_every_steps"], config["num_train_steps"])
         for name, needed, keys in (
             # The parameters, their average and their gradient.
-            ("parameters", 3 * memory_estimate.tree_bytes(params), ("model", "task")),
+            ("parameters", 3 * memory_estimate.tree_bytes(self.param_shapes), ("model", "task")),
             ("sequences", memory_estimate.tree_bytes(batch), ("task", "batch_size")),
             ("carries for the gradient", stored_carries * carry, ("model", "task", "batch_size")),
             ("metrics", 16 * log_steps, ("log_every_steps",)),

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-import numpy as np
 
 from ntm_jax.evaluation.trained_model import TrainedModel
 from ntm_jax.runtime import files
@@ -92,12 +91,12 @@ def load_run(
         raise run_dir.RunError(f"{workdir / 'config.json'}: {error}") from None
     if num_slots is not None:
         experiment = Experiment.from_config(config, num_slots)
-    # The shapes of the training models: learned initial memories depend on the number of slots.
-    init = jax.vmap(experiment.train_models[0].init, (0, None))
-    inputs = jax.ShapeDtypeStruct((1, 1, experiment.task.input_features), np.float32)
-    shapes = jax.eval_shape(init, jax.random.split(jax.random.key(0), num_members), inputs)
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((num_members, *leaf.shape), leaf.dtype),
+        experiment.param_shapes,
+    )
     checkpoints = Checkpoints(workdir)
-    checkpoint = checkpoints.restore_latest(shapes["params"])
+    checkpoint = checkpoints.restore_latest(shapes)
     if checkpoint is None:
         raise CheckpointError(f"{checkpoints.directory}: expected a checkpoint, got none yet")
     history = [line for line in run_dir.read_metrics(workdir) if line["step"] <= checkpoint.step]
