@@ -10,6 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntm_jax._checks import type_name
 from ntm_jax._renamed import renamed_fields, renamed_names
@@ -17,7 +18,7 @@ from ntm_jax.cell import NTMCell, NTMState, StepTrace
 from ntm_jax.initializers import Initializer
 from ntm_jax.rnn import RNN
 
-__all__ = ["LEARNED_INITS", "NTM", "num_params", "trace"]
+__all__ = ["LEARNED_INITS", "NTM", "finite_members", "num_params", "trace"]
 
 __getattr__ = renamed_names(__name__, {"LEARNABLE": "LEARNED_INITS"})
 
@@ -186,3 +187,9 @@ def trace(
 def num_params(params: Any) -> int:
     """Returns the total number of parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def finite_members(params: Any) -> np.ndarray:
+    """Returns for each of E ensemble members whether all its parameters are finite, [E]."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(params)]
+    return np.all([np.isfinite(leaf).reshape(len(leaf), -1).all(1) for leaf in leaves], axis=0)

@@ -6,10 +6,9 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import numpy as np
 
 from ntm_jax.evaluation.scoring import Result
-from ntm_jax.models import num_params
+from ntm_jax.models import finite_members, num_params
 from ntm_jax.tasks.base import Size, Task, describe_size
 
 __all__ = ["TrainedModel"]
@@ -48,9 +47,8 @@ class TrainedModel:
 
     def __post_init__(self) -> None:
         """Checks that the parameters are finite."""
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(self.params)]
-        finite = [np.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim))) for leaf in leaves]
-        failed = [s for s, ok in zip(self.seeds, np.all(finite, axis=0), strict=True) if not ok]
+        finite = finite_members(self.params)
+        failed = [seed for seed, ok in zip(self.seeds, finite, strict=True) if not ok]
         line = "parameters: expected finite numbers, got NaN or infinity"
         if len(failed) == len(self.seeds):
             raise ValueError(line)

@@ -76,9 +76,9 @@ def read_npz(path: Path, expected: Mapping[str, Any]) -> dict[str, np.ndarray]:
                 found[name] = describe_array(shape, dtype)
                 if size != math.prod(shape) * dtype.itemsize:
                     raise ValueError(f"{size} bytes of {name}: {found[name]}")
-        check_arrays(expected, found)
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
+            check_arrays(expected, found)
+            file.seek(0)
+            return dict(np.load(file, allow_pickle=False))
     except FileContentError:
         raise
     except Exception as error:

@@ -4,6 +4,7 @@ A single run is an ensemble of one member.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -139,17 +140,35 @@ class Ensemble:
     def __len__(self) -> int:
         return len(self.seeds)
 
-    def replay(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Repeats the decisions of a run from the lines of its metrics.jsonl."""
-        for line in history:
-            if line["kind"] == "evaluation":
-                values = {size: member_values(v) for size, v in line[self._metric].items()}
-                self.update(line["step"], {parse_size(size): v for size, v in values.items()})
-            elif line["kind"] == "failed":
+    def replay(self, line: Mapping[str, Any], sizes: Sequence[Size]) -> None:
+        """Repeats the decisions of a run from the next line of its metrics.jsonl.
+
+        Raises:
+          ValueError: the line, from a file of any content, does not fit the run; or AttributeError,
+            IndexError, KeyError or TypeError.
+        """
+        if line["kind"] in ("failed", "restarted"):
+            if not all(type(seed) is int and seed in self.seeds for seed in line["seeds"]):
+                raise ValueError(f"seeds: expected some of {self.seeds}, got {line['seeds']}")
+            if line["kind"] == "restarted":
+                self.mark_restarted(line["step"], line["seeds"])
+            else:
                 for seed in line["seeds"]:
                     self._ended[self.seeds.index(seed)] = _NOT_FINITE
-            elif line["kind"] == "restarted":
-                self.mark_restarted(line["step"], line["seeds"])
+        elif line["kind"] == "evaluation":
+            errors, by_size = {}, dict(line[self._metric].items())
+            if sorted(map(parse_size, by_size)) != sorted(sizes):
+                raise ValueError(f"{self._metric}: expected other sizes, got {', '.join(by_size)}")
+            for size, value in by_size.items():
+                values = [math.nan if v is None else v for v in member_values(value)]
+                if len(values) != len(self) or any(type(v) not in (int, float) for v in values):
+                    raise ValueError(
+                        f"{self._metric}: expected a number per seed, got {values} at {size}"
+                    )
+                errors[parse_size(size)] = values
+            self.update(line["step"], errors)
+        elif line["kind"] != "training":
+            raise ValueError(f"kind: expected training or evaluation, got {line['kind']}")
 
     @property
     def active(self) -> list[bool]:

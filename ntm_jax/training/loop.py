@@ -195,9 +195,7 @@ def _restore_or_init(
 def _save(checkpoints: Checkpoints, trainer: Trainer, state: TrainState, step: int) -> None:
     """Stores a checkpoint, unless no member has finite parameters."""
     state = _to_host(state)
-    leaves = jax.tree.leaves((state.params, state.ema_params))
-    finite = [np.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim))) for leaf in leaves]
-    if not np.all(finite, axis=0).any():
+    if not models.finite_members((state.params, state.ema_params)).any():
         raise _not_finite_error(checkpoints, f"step {step}: the parameters are not finite")
     distributed.run_on_process_0(checkpoints.save, step, *trainer.to_checkpoint(state))
 

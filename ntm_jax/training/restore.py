@@ -1,18 +1,15 @@
 """Restores the trained model of a run directory for evaluation."""
 
-import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 
 from ntm_jax.evaluation.trained_model import TrainedModel
 from ntm_jax.runtime import files
-from ntm_jax.tasks.base import parse_size
 from ntm_jax.training import run_dir
 from ntm_jax.training.checkpoints import CheckpointError, Checkpoints
 from ntm_jax.training.config import ConfigError
-from ntm_jax.training.ensemble import Ensemble, member_values
+from ntm_jax.training.ensemble import Ensemble
 from ntm_jax.training.experiment import Experiment
 
 __all__ = ["load_run", "restore_ensemble"]
@@ -34,7 +31,7 @@ def restore_ensemble(
     ensemble = experiment.make_ensemble()
     for line in history:
         try:
-            ensemble.replay([_checked_line(experiment, ensemble.seeds, line)])
+            ensemble.replay(line, experiment.eval_sizes)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise run_dir.RunError(
                 f"{path}: expected lines as this version writes them, got another at step "
@@ -42,27 +39,6 @@ def restore_ensemble(
                 "another --workdir"
             ) from None
     return ensemble
-
-
-def _checked_line(experiment: Experiment, seeds: Sequence[int], line: dict) -> dict:
-    """Returns a line with NaN for null; raises an error if it does not fit the experiment."""
-    if line["kind"] in ("failed", "restarted"):
-        if not all(type(seed) is int and seed in seeds for seed in line["seeds"]):
-            raise ValueError(f"seeds: expected some of {seeds}, got {line['seeds']}")
-    elif line["kind"] == "evaluation":
-        metric = experiment.task.metric
-        errors = {size: list(member_values(values)) for size, values in line[metric].items()}
-        if sorted(map(parse_size, errors)) != sorted(experiment.eval_sizes):
-            raise ValueError(f"{metric}: expected other sizes, got {', '.join(errors)}")
-        for size, values in errors.items():
-            numbers = [math.nan if value is None else value for value in values]
-            if len(numbers) != len(seeds) or any(type(n) not in (int, float) for n in numbers):
-                raise ValueError(f"{metric}: expected a number per seed, got {values} at {size}")
-            values[:] = numbers
-        return {**line, metric: {size: {"members": values} for size, values in errors.items()}}
-    elif line["kind"] != "training":
-        raise ValueError(f"kind: expected training or evaluation, got {line['kind']}")
-    return line
 
 
 def load_run(

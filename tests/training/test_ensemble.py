@@ -117,7 +117,8 @@ def test_replay_repeats_all_decisions():
             history.append({"kind": "failed", "step": step, "seeds": [seed]})
             history.append({"kind": "restarted", "step": step, "seeds": [9]})
     again = make_ensemble(restart_after_steps=4)
-    again.replay(history)
+    for line in history:
+        again.replay(line, [(2,), (5,)])
     assert again.active == ensemble.active == [False, False, True]
     assert again.summaries([4, 4, 8], [0, 2, 0]) == ensemble.summaries([4, 4, 8], [0, 2, 0])
     assert again.evaluated_at_step == 8
