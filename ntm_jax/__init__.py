@@ -3,10 +3,11 @@
 from typing import Any
 
 from ntm_jax._renamed import renamed_names
-from ntm_jax.cell import NTMCell, NTMState
+from ntm_jax.cell import NTMCell
 from ntm_jax.controllers import LSTM, FeedForward, Stack
 from ntm_jax.models import NTM, trace
-from ntm_jax.rnn import RNN
+from ntm_jax.rnn import RNN, ResetCell
+from ntm_jax.state import NTMState, enlarge_memory, select_carry, with_memory
 
 __all__ = [
     "LSTM",
@@ -15,11 +16,16 @@ __all__ = [
     "FeedForward",
     "NTMCell",
     "NTMState",
+    "ResetCell",
     "Stack",
+    "enlarge_memory",
     "load_pretrained",
+    "select_carry",
     "trace",
+    "with_memory",
 ]
 
+__version__ = "0.1.0"
 
 _renamed_getattr = renamed_names(__name__, {"Recurrent": "RNN"})
 

@@ -26,6 +26,7 @@ from ntm_jax.initializers import (
     one_hot_weighting,
     uniform_weighting,
 )
+from ntm_jax.state import NTMState
 
 __all__ = [
     "NTMCell",
@@ -50,24 +51,6 @@ __getattr__ = renamed_names(
 
 # A gate of 0.73; the reason is in docs/initialization.md.
 _CONTENT_GATE_BIAS = 1.0
-
-
-class NTMState(NamedTuple):
-    """State between two steps: the carry of `NTMCell`. Leading batch axes come first.
-
-    Attributes:
-      controller: the controller's carry; `()` for a feed-forward controller.
-      memory: [N, M].
-      read_weights: weightings of the read heads, [R, N], each on the simplex.
-      write_weights: weightings of the write heads, [W, N], each on the simplex.
-      read_vectors: read vectors of the previous step, [R, M].
-    """
-
-    controller: Any
-    memory: jax.Array
-    read_weights: jax.Array
-    write_weights: jax.Array
-    read_vectors: jax.Array
 
 
 class StepTrace(NamedTuple):

@@ -141,10 +141,10 @@ class NTM(RNN):
         return param
 
     def _scan_steps(
-        self, carry: NTMState, inputs: jax.Array, mask: jax.Array | None, *xs: Any
+        self, initial: NTMState, carry: NTMState, inputs: jax.Array, *xs: Any
     ) -> tuple[NTMState, jax.Array]:
         """Scans the cell over the sequence, with addressing noise."""
-        return super()._scan_steps(carry, inputs, mask, self._addressing_noise(inputs), *xs)
+        return super()._scan_steps(initial, carry, inputs, *xs, self._addressing_noise(inputs))
 
     def _addressing_noise(self, inputs: jax.Array) -> jax.Array | None:
         """Returns the noise of all steps, [1, T, interface size], or None without noise."""

@@ -16,17 +16,17 @@ from flax.typing import InOutScanAxis
 from ntm_jax._checks import check_at_least, check_cell
 from ntm_jax._dtypes import cast_like
 from ntm_jax._renamed import renamed_fields
-from ntm_jax.cell import NTMState
+from ntm_jax.state import NTMState, select_carry
 
-__all__ = ["RNN"]
+__all__ = ["RNN", "ResetCell"]
 
 
 @renamed_fields(segment="remat_chunk_size")
 class RNN(nn.Module):
     """Applies a recurrent cell to a sequence using `nn.scan`, as `flax.linen.RNN` does.
 
-    In addition to Flax's class it takes a mask for each step, can learn the initial carry and can
-    limit what the backward pass stores.
+    In addition to Flax's class it takes a mask and a reset for each step, can learn the initial
+    carry and can limit what the backward pass stores.
 
     Attributes:
       cell: any recurrent cell.
@@ -41,9 +41,12 @@ class RNN(nn.Module):
       remat_chunk_size: if positive, the backward pass stores only every `remat_chunk_size`-th carry
         and recomputes the steps between them; sizes near sqrt(T) need the least memory. With 0 it
         stores every carry.
+      time_major: whether inputs, masks and outputs have the time axis first, [T, B, ...].
       variable_axes: axis along which each variable collection is stacked over time, passed to
         `nn.scan`; "trace" is stacked along the time axis of the inputs.
       variable_broadcast: variable collections that all steps share, passed to `nn.scan`.
+      variable_carry: variable collections that a step changes for the next one, such as
+        "batch_stats", passed to `nn.scan`.
       split_rngs: whether a random key differs between steps, by its name, passed to `nn.scan`.
     """
 
@@ -53,8 +56,10 @@ class RNN(nn.Module):
     unroll: int = 1
     remat: bool = False
     remat_chunk_size: int = 0
+    time_major: bool = False
     variable_axes: Mapping[CollectionFilter, InOutScanAxis] = FrozenDict()
     variable_broadcast: Sequence[str] = ("params",)
+    variable_carry: CollectionFilter = False
     split_rngs: Mapping[PRNGSequenceFilter, bool] = FrozenDict({"params": False, "dropout": True})
 
     def __post_init__(self) -> None:
@@ -73,6 +78,10 @@ class RNN(nn.Module):
         mask: jax.Array | None = None,
         initial_carry: Any = None,
         return_carry: bool = False,
+        *,
+        reset: jax.Array | None = None,
+        seq_lengths: jax.Array | None = None,
+        time_major: bool | None = None,
     ) -> Any:
         """Applies the cell to the sequence.
 
@@ -84,24 +93,44 @@ class RNN(nn.Module):
             its output is zero. None uses every step.
           initial_carry: the carry before the first step; None uses `make_initial_carry`.
           return_carry: whether to return the final carry too.
+          reset: boolean, [B, T] or [T]; where it is true, the step begins with the carry of
+            `make_initial_carry`, also if it is masked. None resets at no step.
+          seq_lengths: integers, [B]; the mask of the first `seq_lengths` steps of each sequence.
+          time_major: overrides the field.
 
         Returns:
           The outputs, [B, T, O] or [T, O]; with `return_carry` the pair (final carry, outputs).
 
         Raises:
-          ValueError: the inputs have no time axis, or the mask does not have their shape.
+          ValueError: the inputs have no time axis; a mask does not have their shape; or both `mask`
+            and `seq_lengths` are given.
         """
         if inputs.ndim < 2:
             raise ValueError(f"inputs: expected [B, T, I] or [T, I], got shape {inputs.shape}")
-        if mask is not None and mask.shape != inputs.shape[:-1]:
-            raise ValueError(f"mask: expected shape {inputs.shape[:-1]}, got {mask.shape}")
+        time_major = self.time_major if time_major is None else time_major
+        if time_major:
+            inputs = jnp.moveaxis(inputs, 0, -2)
+            mask, reset = (m if m is None else jnp.moveaxis(m, 0, -1) for m in (mask, reset))
+        if seq_lengths is not None:
+            if mask is not None:
+                raise ValueError("seq_lengths: expected None with a mask, got both")
+            if seq_lengths.shape != inputs.shape[:-2]:
+                expected = inputs.shape[:-2]
+                raise ValueError(f"seq_lengths: expected shape {expected}, got {seq_lengths.shape}")
+            mask = jnp.arange(inputs.shape[-2]) < seq_lengths[..., None]
+        for name, steps in (("mask", mask), ("reset", reset)):
+            if steps is not None and steps.shape != inputs.shape[:-1]:
+                raise ValueError(f"{name}: expected shape {inputs.shape[:-1]}, got {steps.shape}")
         # Called even with an `initial_carry`, so that `init` creates the parameters.
-        carry = self.make_initial_carry((*inputs.shape[:-2], inputs.shape[-1]))
-        if initial_carry is not None:
-            carry = initial_carry
-        carry, outputs = self._scan_steps(carry, inputs, mask)
+        initial = self.make_initial_carry((*inputs.shape[:-2], inputs.shape[-1]))
+        carry = initial if initial_carry is None else initial_carry
+        if self.variable_carry and self.is_initializing():
+            self.cell(initial, inputs[..., 0, :])  # a scan cannot create what it carries
+        carry, outputs = self._scan_steps(initial, carry, inputs, mask, reset)
         if self.features is not None:
             outputs = nn.Dense(self.features, name="output")(outputs)
+        if time_major:
+            outputs = jnp.moveaxis(outputs, -2, 0)
         return (carry, outputs) if return_carry else outputs
 
     def make_initial_carry(self, input_shape: tuple[int, ...]) -> Any:
@@ -128,40 +157,38 @@ class RNN(nn.Module):
         return jax.tree.unflatten(structure, learned)
 
     def _scan_steps(
-        self, carry: Any, inputs: jax.Array, mask: jax.Array | None, *xs: Any
+        self, initial: Any, carry: Any, inputs: jax.Array, *xs: Any
     ) -> tuple[Any, jax.Array]:
         """Scans the cell over the sequence and returns the final carry and the outputs.
 
-        The cell is called with a slice of the inputs and of each of `xs`, which have the time axis
-        of the inputs.
+        `xs`, which have the time axis of the inputs, are the mask, the reset, and further arguments
+        of the cell. `initial` is the carry after a reset.
         """
 
         def step(cell: nn.RNNCellBase, carry: Any, step_xs: tuple) -> tuple[Any, jax.Array]:
-            step_inputs, step_mask, *others = step_xs
+            step_inputs, mask, reset, *others = step_xs
+            if reset is not None:
+                carry = select_carry(reset, cast_like(initial, carry), carry)
             new_carry, outputs = cell(carry, step_inputs, *others)
             new_carry = cast_like(new_carry, carry)
-            if step_mask is None:
+            if mask is None:
                 return new_carry, outputs
-
-            def select(new: jax.Array, old: jax.Array) -> jax.Array:
-                axes = tuple(range(step_mask.ndim, new.ndim))
-                return jnp.where(jnp.expand_dims(step_mask, axes), new, old)
-
-            outputs = jnp.where(step_mask[..., None], outputs, jnp.zeros_like(outputs))
-            return jax.tree.map(select, new_carry, carry), outputs
+            outputs = jnp.where(mask[..., None], outputs, jnp.zeros_like(outputs))
+            return select_carry(mask, new_carry, carry), outputs
 
         if self.remat:
             step = nn.remat(step, prevent_cse=False)
         scan = self._make_scan(step, inputs.ndim - 2)
         if self.remat_chunk_size:
-            return self._scan_chunks(scan, carry, inputs, mask, *xs)
-        return scan(self.cell, carry, (inputs, mask, *xs))
+            return self._scan_chunks(scan, carry, inputs, *xs)
+        return scan(self.cell, carry, (inputs, *xs))
 
     def _make_scan(self, function: Callable[..., Any], time_axis: int) -> Callable[..., Any]:
         return nn.scan(
             function,
             variable_axes={"trace": time_axis, **self.variable_axes},
             variable_broadcast=self.variable_broadcast,
+            variable_carry=self.variable_carry,
             split_rngs=self.split_rngs,
             in_axes=time_axis,
             out_axes=time_axis,
@@ -197,3 +224,50 @@ class RNN(nn.Module):
         padded_steps = num_chunks * chunk_size
         outputs = outputs.reshape(*inputs.shape[:-2], padded_steps, outputs.shape[-1])
         return carry, outputs[..., :num_steps, :]
+
+
+class ResetCell(nn.RNNCellBase):
+    """A recurrent cell that begins with its initial carry at every step whose reset is set.
+
+    It brings resets to `flax.linen.RNN`, whose inputs are one array; `RNN` and `NTM` take `reset`::
+
+        flags = jnp.expand_dims(reset, -1).astype(x.dtype)
+        outputs = nn.RNN(ResetCell(cell))(jnp.concatenate([x, flags], axis=-1))
+
+    Attributes:
+      cell: any recurrent cell.
+
+    Raises:
+      TypeError: `cell` is no recurrent cell.
+    """
+
+    cell: nn.RNNCellBase
+
+    def __post_init__(self) -> None:
+        """Checks the cell."""
+        check_cell("cell", self.cell)
+        super().__post_init__()
+
+    def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, Any]:
+        """Runs one step.
+
+        Args:
+          carry: the carry of the cell.
+          inputs: [..., I + 1], the inputs of the cell and the reset, which is set if it is not 0.
+
+        Returns:
+          The next carry, and the outputs of the cell.
+        """
+        initial = self.initialize_carry(jax.random.key(0), inputs.shape)
+        carry = select_carry(inputs[..., -1] != 0, cast_like(initial, carry), carry)
+        return self.cell(carry, inputs[..., :-1])
+
+    @nn.nowrap
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
+        """Returns the initial carry of the cell, for inputs of the shape (..., I + 1)."""
+        return self.cell.initialize_carry(rng, (*input_shape[:-1], input_shape[-1] - 1))
+
+    @property
+    def num_feature_axes(self) -> int:
+        """Number of feature axes of the inputs."""
+        return 1
