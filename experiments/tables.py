@@ -6,6 +6,7 @@
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
 """
 
+import functools
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -22,6 +23,7 @@ DOCUMENTS = (
     "RESULTS.md",
     "benchmarks/README.md",
     "docs/distributed.md",
+    "docs/training.md",
     "experiments/README.md",
 )
 _MODELS_OF = {task: [f"{task}_{model}" for model in MODELS] for task in TASKS}
@@ -122,6 +124,11 @@ TABLES: dict[str, Callable[[], str]] = {
         for ablation in ("initialization", "one_factor")
         for name in ("copy_ntm", "copy_ntm_lstm")
     },
+    **{
+        f"own_loop_{group}": functools.partial(task_tables.own_loop, group)
+        for group in ("ladder", "without", "controllers", "formats")
+    },
+    "own_loop_readme": task_tables.readme,
     "ensemble_cost": benchmark_tables.ensemble_vs_sequential,
     "gpu_ensemble": benchmark_tables.gpu_ensemble,
     "gpu_fused": benchmark_tables.gpu_fused,

@@ -8,8 +8,17 @@ from experiments.markdown import Form, link, median_range, number, table
 from experiments.results import Group, Row, read
 from ntm_jax.evaluation.tables import success_rate
 from ntm_jax.tasks.base import Size
+from ntm_jax.tasks.copy import Copy
 
-__all__ = ["COLUMNS", "by_size", "repeat_copy_countdown", "repeat_copy_counts", "trained"]
+__all__ = [
+    "COLUMNS",
+    "by_size",
+    "own_loop",
+    "readme",
+    "repeat_copy_countdown",
+    "repeat_copy_counts",
+    "trained",
+]
 
 Column = Callable[[Group], object]
 _BIT_ERRORS, _BITS = "bit_errors_per_sequence", "bits_per_sequence"
@@ -186,3 +195,46 @@ def repeat_copy_countdown() -> str:
     position = f"slot {line['slot']}, column {line['column']}"
     header = f"repeats requested | repeats produced | memory at {position}, after each repeat"
     return table(header, rows)
+
+
+def own_loop(group: str) -> str:
+    """Returns the table of a group of settings of own_loop.jsonl."""
+    header = "setting | learned | training sequences until learned | solved | bit errors at 40 | 80"
+    rows = (_own_loop_row(line) for line in read("own_loop") if line["group"] == group)
+    return table(f"{header} | 120", rows)
+
+
+def readme() -> str:
+    """Returns the table of the seeds of readme.jsonl."""
+    seeds = read("readme")
+    lengths = ("10", "20", "40", "80", "120")
+    solved = _count(
+        Copy().is_solved({(int(n),): seed["bit_errors"][n] for n in lengths}) for seed in seeds
+    )
+    errors = (median_range([seed["bit_errors"][n] for seed in seeds]) for n in lengths)
+    seconds = median_range([seed["seconds"] for seed in seeds], "{:.0f}")
+    header = f"solved | {' | '.join(f'bit errors at {n}' for n in lengths)} | wall time (s)"
+    return table(header, [[solved, *errors, seconds]])
+
+
+def _own_loop_row(line: Row) -> list[object]:
+    """Returns the setting, and what its seeds learned."""
+    task, evaluations = Copy(), line["evaluations"]
+
+    def passed(evaluation: Row, seed: int, lengths: Sequence[int]) -> bool:
+        errors = {(n,): evaluation["bit_errors"][str(n)][seed] for n in lengths}
+        return task.is_solved(errors)
+
+    learned = [
+        next((e["sequences"] for e in evaluations if passed(e, seed, (10, 20))), None)
+        for seed in range(line["seeds"])
+    ]
+    last, key = evaluations[-1], line["name"].split()[-1]
+    value = f" = {line['recipe'][key]}" if key in line["recipe"] else ""
+    return [
+        line["name"] + value,
+        _count(n is not None for n in learned),
+        median_range([n for n in learned if n is not None], "{:,.0f}") or "never",
+        _count(passed(last, seed, (10, 20, 40, 80, 120)) for seed in range(line["seeds"])),
+        *(median_range(last["bit_errors"][n]) for n in ("40", "80", "120")),
+    ]

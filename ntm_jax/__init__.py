@@ -5,7 +5,7 @@ from typing import Any
 from ntm_jax._renamed import renamed_names
 from ntm_jax.cell import NTMCell
 from ntm_jax.controllers import LSTM, FeedForward, Stack
-from ntm_jax.models import NTM, trace
+from ntm_jax.models import NTM, find_traces, trace
 from ntm_jax.rnn import RNN, ResetCell
 from ntm_jax.state import NTMState, enlarge_memory, select_carry, with_memory
 
@@ -19,6 +19,7 @@ __all__ = [
     "ResetCell",
     "Stack",
     "enlarge_memory",
+    "find_traces",
     "load_pretrained",
     "select_carry",
     "trace",

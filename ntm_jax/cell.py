@@ -201,10 +201,12 @@ class NTMCell(nn.RNNCellBase):
         )
         interface = self.interface_spec.split(raw.astype(memory.dtype))
 
-        access = access_memory
+        access = self.access
         for _ in batch:
             access = jax.vmap(access)
-        step = access(memory, read_weights, write_weights, interface)
+        state = NTMState((), memory, read_weights, write_weights, carry.read_vectors, carry.extra)
+        state = access(state, interface)
+        step = StepTrace(interface, *state[1:5])
         if not self.is_initializing():  # `init` returns parameters alone
             self.sow("trace", "step", step, reduce_fn=lambda _, new: new, init_fn=lambda: None)
 
@@ -214,7 +216,23 @@ class NTMCell(nn.RNNCellBase):
         outputs = nn.Dense(self.features, dtype=self.dtype, name="output")(hidden)
         if self.output_activation is not None:
             outputs = self.output_activation(outputs)
-        return cast_like(NTMState(controller_carry, *step[1:]), carry), outputs
+        return cast_like(state._replace(controller=controller_carry), carry), outputs
+
+    @nn.nowrap
+    def access(self, state: NTMState, interface: Interface) -> NTMState:
+        """Writes to the memory and reads from it, for one example: figure 2 and equations 2 to 4.
+
+        Override it to change the rule; docs/addressing.md shows how.
+
+        Args:
+          state: the state after the previous step, without the controller's carry.
+          interface: head parameters.
+
+        Returns:
+          The state with new memory, weightings and read vectors.
+        """
+        step = access_memory(state.memory, state.read_weights, state.write_weights, interface)
+        return state._replace(**{name: getattr(step, name) for name in StepTrace._fields[1:]})
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> NTMState:
@@ -292,7 +310,11 @@ class NTMCell(nn.RNNCellBase):
 
 
 def access_memory(
-    memory: jax.Array, read_weights: jax.Array, write_weights: jax.Array, interface: Interface
+    memory: jax.Array,
+    read_weights: jax.Array,
+    write_weights: jax.Array,
+    interface: Interface,
+    address: Callable[..., jax.Array] = addressing.address,
 ) -> StepTrace:
     """Writes to the memory and then reads from it, for one example.
 
@@ -303,6 +325,7 @@ def access_memory(
       read_weights: weightings of the read heads at the previous step, [R, N].
       write_weights: weightings of the write heads at the previous step, [W, N].
       interface: head parameters.
+      address: computes the weighting of one head, as `addressing.address` does.
 
     Returns:
       The memory access, with the new memory, weightings and read vectors.
@@ -317,7 +340,7 @@ def access_memory(
         read_keys=(interface.read.key, "RM"),
         write_keys=(interface.write.key, "WM"),
     )
-    address = jax.vmap(addressing.address, in_axes=(None, 0, 0))
+    address = jax.vmap(address, in_axes=(None, 0, 0))
     write_weights = address(memory, write_weights, interface.write)
     memory = memory_ops.write(memory, write_weights, interface.erase, interface.add)
     read_weights = address(memory, read_weights, interface.read)

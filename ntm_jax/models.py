@@ -18,7 +18,7 @@ from ntm_jax.cell import NTMCell, NTMState, StepTrace
 from ntm_jax.initializers import Initializer
 from ntm_jax.rnn import RNN
 
-__all__ = ["LEARNED_INITS", "NTM", "finite_members", "num_params", "trace"]
+__all__ = ["LEARNED_INITS", "NTM", "find_traces", "finite_members", "num_params", "trace"]
 
 __getattr__ = renamed_names(__name__, {"LEARNABLE": "LEARNED_INITS"})
 
@@ -181,7 +181,38 @@ def trace(
     # Without a backward pass, chunks would save no memory, and they would split the time axis.
     model = model.clone(remat_chunk_size=0)
     outputs, variables = model.apply({"params": params}, inputs, mask, mutable=["trace"])
-    return outputs, variables["trace"]["cell"]["step"]
+    (step,) = find_traces(variables).values()
+    return outputs, step
+
+
+def find_traces(variables: Any) -> dict[str, StepTrace]:
+    """Returns the traces of all NTM cells of a larger model.
+
+    The cells store them when the collection is mutable::
+
+        outputs, variables = model.apply({"params": params}, inputs, mutable=["trace"])
+        traces = find_traces(variables)
+
+    `RNN` and `NTM` stack the steps along the time axis of their inputs; `flax.linen.RNN` and
+    `nn.scan` need `variable_axes={"trace": 1}` for inputs [B, T, I].
+
+    Args:
+      variables: the variables that `apply` returns.
+
+    Returns:
+      The trace of each cell, by the path of the cell, such as "encoder/cell".
+
+    Raises:
+      ValueError: there is no trace.
+    """
+    tree = variables.get("trace", {})
+    steps = jax.tree.leaves_with_path(tree, is_leaf=lambda leaf: isinstance(leaf, StepTrace))
+    if not steps:
+        raise ValueError(
+            'variables: expected a trace, got none; use mutable=["trace"], and give '
+            'flax.linen.RNN or nn.scan variable_axes={"trace": 1}'
+        )
+    return {jax.tree_util.keystr(path[:-1], simple=True, separator="/"): s for path, s in steps}
 
 
 def num_params(params: Any) -> int:

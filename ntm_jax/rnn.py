@@ -183,6 +183,7 @@ class RNN(nn.Module):
             return self._scan_chunks(scan, carry, inputs, *xs)
         return scan(self.cell, carry, (inputs, *xs))
 
+    @nn.nowrap  # Flax's tabulate would warn of its argument
     def _make_scan(self, function: Callable[..., Any], time_axis: int) -> Callable[..., Any]:
         return nn.scan(
             function,

@@ -24,6 +24,7 @@ class NTMState(NamedTuple):
       read_weights: weightings of the read heads, [R, N], each on the simplex.
       write_weights: weightings of the write heads, [W, N], each on the simplex.
       read_vectors: read vectors of the previous step, [R, M].
+      extra: what a memory access of one's own carries from step to step; `()` for that of the NTM.
     """
 
     controller: Any
@@ -31,6 +32,7 @@ class NTMState(NamedTuple):
     read_weights: jax.Array
     write_weights: jax.Array
     read_vectors: jax.Array
+    extra: Any = ()
 
 
 def with_memory(state: NTMState, memory: jax.Array) -> NTMState:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ntm_jax import optimizers
 from ntm_jax.models import NTM
 from ntm_jax.runtime import memory_estimate
 from ntm_jax.tasks import TASKS
@@ -222,20 +223,12 @@ def _make_curriculum(config: Any, task: Task) -> Curriculum:
 
 
 def _make_optimizer(config: Any) -> optax.GradientTransformation:
-    rate = config["learning_rate"]
-    if config["learning_rate_half_life"]:
-        rate = optax.exponential_decay(rate, config["learning_rate_half_life"], 0.5)
-    optimizers = {
-        "adam": lambda: optax.adam(rate, b2=config["adam_b2"], eps=config["adam_eps"]),
-        # Graves (2013), equations 38 to 41: sqrt(n - g^2 + 1e-4), the constant inside the root.
-        "rmsprop_graves2013": lambda: optax.rmsprop(
-            rate, decay=0.95, eps=1e-4, centered=True, momentum=0.9, eps_in_sqrt=True
+    settings = (config["learning_rate"], config["learning_rate_half_life"])
+    clipping = (config["max_grad_norm"], config["max_grad_value"])
+    make = {
+        "adam": lambda: optimizers.adam(
+            *settings, config["adam_b2"], config["adam_eps"], *clipping
         ),
+        "rmsprop_graves2013": lambda: optimizers.rmsprop_graves2013(*settings, *clipping),
     }
-    optimizer = choose("optimizer", optimizers, config["optimizer"])()
-    clips = []
-    if config["max_grad_value"]:
-        clips.append(optax.clip(config["max_grad_value"]))
-    if config["max_grad_norm"]:
-        clips.append(optax.clip_by_global_norm(config["max_grad_norm"]))
-    return optax.chain(*clips, optimizer)
+    return choose("optimizer", make, config["optimizer"])()

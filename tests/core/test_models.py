@@ -8,11 +8,12 @@ import numpy as np
 import optax
 import pytest
 from support import reference, strategies
+from support.runs import trees_equal
 
 from ntm_jax import initializers, models
 from ntm_jax.cell import NTMCell
 from ntm_jax.controllers import LSTM, FeedForward
-from ntm_jax.models import NTM
+from ntm_jax.models import NTM, find_traces, trace
 from ntm_jax.tasks import losses
 from ntm_jax.tasks.copy import Copy
 
@@ -117,7 +118,7 @@ def test_sequence_matches_reference(controller, name):
     params = strategies.init_random_params(NTM(cell), inputs)
     expected, expected_outputs = reference.sequence(
         reference.float64(params["cell"]),
-        reference.float64(tuple(state)),
+        reference.float64(tuple(state[:5])),
         np.asarray(inputs),
         controller=getattr(reference, name),
         slot_width=WIDTH,
@@ -131,7 +132,7 @@ def test_sequence_matches_reference(controller, name):
         final, outputs = _jit_apply(NTM(cell))(params, inputs, None, state)
     _assert_close(outputs, expected_outputs, rtol=1e-9, atol=1e-9)
     _assert_close(tuple(final[0]), expected[0], rtol=1e-9, atol=1e-9)
-    for actual, wanted in zip(final[1:], expected[1:], strict=True):
+    for actual, wanted in zip(final[1:5], expected[1:], strict=True):
         np.testing.assert_allclose(actual, np.array(wanted), rtol=1e-9, atol=1e-9)
 
 
@@ -569,3 +570,44 @@ def test_docstring_example_runs():
     (example,) = doctest.DocTestFinder(recurse=False).find(NTM, "NTM", globs={})
     assert example.examples
     assert doctest.DocTestRunner().run(example).failed == 0
+
+
+class TwoNTMs(nn.Module):
+    """A larger model with one NTM under `RNN` and one under `flax.linen.RNN`."""
+
+    first: nn.Module
+    second: nn.Module
+
+    def __call__(self, inputs):
+        return self.second(self.first(inputs))
+
+
+def test_find_traces_in_a_larger_model():
+    inputs = jax.random.normal(jax.random.key(1), (2, 7, 3))
+    cell = NTMCell(3, FeedForward((5,)), num_slots=6, slot_width=4)
+    model = TwoNTMs(NTM(cell), nn.RNN(cell, variable_axes={"trace": 1}))
+    params = model.init(jax.random.key(0), inputs)["params"]
+    _, variables = model.apply({"params": params}, inputs, mutable=["trace"])
+    traces = find_traces(variables)
+    assert list(traces) == ["first/cell", "second/cell"]
+    hidden, step = trace(NTM(cell), params["first"], inputs)
+    assert trees_equal(traces["first/cell"], step)
+    _, step = trace(NTM(cell), params["second"], hidden)
+    assert trees_equal(traces["second/cell"], step)
+
+
+@pytest.mark.parametrize("mutable", [["trace"], ["other"]])
+def test_missing_trace_raises(mutable):
+    model, inputs = nn.RNN(NTMCell(3, FeedForward((5,)), num_slots=6)), jnp.ones((2, 7, 3))
+    variables = model.init(jax.random.key(0), inputs)
+    _, variables = model.apply(variables, inputs, mutable=mutable)
+    with pytest.raises(ValueError, match="variables: expected a trace, got none; use mutable="):
+        find_traces(variables)
+
+
+def test_tabulate_gives_no_warning():
+    model = NTM(NTMCell(3, FeedForward((5,)), num_slots=6))
+    table = nn.tabulate(model, jax.random.key(0), console_kwargs={"width": 200})(
+        jnp.ones((2, 7, 3))
+    )
+    assert "cell/interface" in table

@@ -12,6 +12,8 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     "README.md",
     "RESULTS.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "experiments/README.md",
     "benchmarks/README.md",
     *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
@@ -24,10 +26,37 @@ def headings(page: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title).lower().replace(" ", "-") for title in titles}
 
 
+def code_blocks(document: str) -> str:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+    assert len(blocks) >= 3
+    return "\n".join(blocks)
+
+
+@pytest.mark.parametrize("document", ["docs/memory.md", "docs/addressing.md"])
+def test_document_code_runs(document):
+    exec(code_blocks(document), {})
+
+
+@pytest.mark.usefixtures("optax_promotion")
 def test_readme_code_runs():
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 3
-    exec("\n".join(blocks), {})
+    code = code_blocks("README.md")
+    assert "range(6000)" in code
+    namespace = {}
+    exec(code.replace("range(6000)", "range(2)"), namespace)
+    assert namespace["result"].size == (120,)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("optax_promotion")
+def test_readme_code_learns_to_copy():
+    namespace = {}
+    exec(code_blocks("README.md"), namespace)
+    results = namespace["evaluation"].evaluate(
+        namespace["NTM"](namespace["cell"]), namespace["params"], namespace["task"], [10, 20, 120]
+    )
+    errors = [result.bit_errors_per_sequence for result in results]
+    assert max(errors[:2]) <= 0.01
+    assert errors[2] <= 0.1
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
