@@ -584,8 +584,8 @@ class TwoNTMs(nn.Module):
 
 def test_find_traces_in_a_larger_model():
     inputs = jax.random.normal(jax.random.key(1), (2, 7, 3))
-    cell = NTMCell(3, FeedForward((5,)), num_slots=6, slot_width=4)
-    model = TwoNTMs(NTM(cell), nn.RNN(cell, variable_axes={"trace": 1}))
+    cell, other = (NTMCell(3, FeedForward((5,)), num_slots=6, slot_width=4) for _ in range(2))
+    model = TwoNTMs(NTM(cell), nn.RNN(other, variable_axes={"trace": 1}))
     params = model.init(jax.random.key(0), inputs)["params"]
     _, variables = model.apply({"params": params}, inputs, mutable=["trace"])
     traces = find_traces(variables)
