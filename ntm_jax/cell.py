@@ -119,7 +119,8 @@ class NTMCell(nn.RNNCellBase):
       output_from_reads: whether y is computed from r' too; if not, y = W_y h + b_y.
       output_activation: function applied to y; None returns logits.
       dtype: dtype of the dense layers, such as bfloat16; None infers it from inputs and parameters.
-        Parameters and the initial carry are float32; each step keeps the dtypes of its carry.
+        Each step keeps the dtypes of its carry.
+      param_dtype: dtype of the parameters and of the initial carry, but not of the controller's.
 
     Raises:
       TypeError: a field was renamed, a size is no integer, or the controller is no RNN cell.
@@ -143,6 +144,7 @@ class NTMCell(nn.RNNCellBase):
     output_from_reads: bool = True
     output_activation: Callable[[jax.Array], jax.Array] | None = None
     dtype: Any = None
+    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         """Checks the ranges of the fields."""
@@ -191,6 +193,7 @@ class NTMCell(nn.RNNCellBase):
             kernel_init=self._init_interface_kernel,
             bias_init=self._init_interface_bias,
             dtype=self.dtype,
+            param_dtype=self.param_dtype,
             name="interface",
         )(hidden)
         if noise is not None:
@@ -211,9 +214,11 @@ class NTMCell(nn.RNNCellBase):
             self.sow("trace", "step", step, reduce_fn=lambda _, new: new, init_fn=lambda: None)
 
         if self.output_from_reads:
-            read_vectors = step.read_vectors.reshape(read_shape)
+            read_vectors = step.read_vectors.reshape(read_shape).astype(carry.read_vectors.dtype)
             hidden = jnp.concatenate(promote(hidden, read_vectors, dtype=self.dtype), axis=-1)
-        outputs = nn.Dense(self.features, dtype=self.dtype, name="output")(hidden)
+        outputs = nn.Dense(
+            self.features, dtype=self.dtype, param_dtype=self.param_dtype, name="output"
+        )(hidden)
         if self.output_activation is not None:
             outputs = self.output_activation(outputs)
         return cast_like(state._replace(controller=controller_carry), carry), outputs
@@ -251,9 +256,9 @@ class NTMCell(nn.RNNCellBase):
         read_shape, write_shape = (
             (num_heads, self.num_slots) for num_heads in (self.num_read_heads, self.num_write_heads)
         )
-        memory = self.memory_init(memory_key, (self.num_slots, self.slot_width), jnp.float32)
-        read_weights = self.head_init(read_key, read_shape, jnp.float32)
-        write_weights = self.head_init(write_key, write_shape, jnp.float32)
+        memory = self.memory_init(memory_key, (self.num_slots, self.slot_width), self.param_dtype)
+        read_weights = self.head_init(read_key, read_shape, self.param_dtype)
+        write_weights = self.head_init(write_key, write_shape, self.param_dtype)
         unbatched = (memory, read_weights, write_weights, read_weights @ memory)
         return NTMState(
             self.controller.initialize_carry(controller_key, controller_shape),

@@ -27,7 +27,8 @@ class FeedForward(nn.RNNCellBase):
       dropout_rate: dropout rate of the hidden layers.
       deterministic: whether dropout is off, as in `flax.linen.Dropout`, which needs it: false in
         training, where `apply` takes a "dropout" key, and true in evaluation.
-      dtype: dtype of the computation, as in `flax.linen.Dense`; parameters are float32.
+      dtype: dtype of the computation, as in `flax.linen.Dense`.
+      param_dtype: dtype of the parameters.
     """
 
     hidden_sizes: Sequence[int] = (100,)
@@ -35,6 +36,7 @@ class FeedForward(nn.RNNCellBase):
     dropout_rate: float = 0.0
     deterministic: bool | None = None
     dtype: Any = None
+    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         """Checks the sizes and makes them a tuple, because jit needs hashable modules."""
@@ -51,7 +53,8 @@ class FeedForward(nn.RNNCellBase):
             raise ValueError(f"carry: expected (), got {type_name(carry)}")
         hidden = inputs
         for size in self.hidden_sizes:
-            hidden = self.activation(nn.Dense(size, dtype=self.dtype)(hidden))
+            layer = nn.Dense(size, dtype=self.dtype, param_dtype=self.param_dtype)
+            hidden = self.activation(layer(hidden))
             if self.dropout_rate > 0.0:
                 hidden = nn.Dropout(self.dropout_rate, deterministic=self.deterministic)(hidden)
         return carry, hidden
@@ -87,12 +90,14 @@ class LSTM(nn.RNNCellBase):
       features: H, at least 1.
       forget_bias: initial value of b_f; the other biases are initialized with zeros. For the
         choice in an NTM see docs/initialization.md.
-      dtype: dtype of the dense layer, as in `flax.linen.Dense`; parameters and carry are float32.
+      dtype: dtype of the dense layer, as in `flax.linen.Dense`.
+      param_dtype: dtype of the parameters and of the initial carry.
     """
 
     features: int
     forget_bias: float = 0.0
     dtype: Any = None
+    param_dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         """Checks the number of features."""
@@ -118,7 +123,12 @@ class LSTM(nn.RNNCellBase):
             return jnp.where(is_forget, self.forget_bias, 0.0).astype(dtype)
 
         xh = jnp.concatenate(promote(inputs, carry[1]), axis=-1)
-        gates = nn.Dense(4 * self.features, bias_init=bias_init, dtype=self.dtype)(xh)
+        gates = nn.Dense(
+            4 * self.features,
+            bias_init=bias_init,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+        )(xh)
         gates, c = promote(gates, carry[0])
         i, f, g, o = jnp.split(gates, 4, axis=-1)
         c = nn.sigmoid(f) * c + nn.sigmoid(i) * nn.tanh(g)
@@ -133,7 +143,7 @@ class LSTM(nn.RNNCellBase):
         del rng
         shape = (*input_shape[:-1], self.features)
         # Two arrays, because jit cannot donate one array twice.
-        return jnp.zeros(shape, jnp.float32), jnp.zeros(shape, jnp.float32)
+        return jnp.zeros(shape, self.param_dtype), jnp.zeros(shape, self.param_dtype)
 
     @property
     def num_feature_axes(self) -> int:

@@ -211,3 +211,20 @@ def test_empty_inputs_have_empty_outputs(module, batch, steps):
         (new_carry, outputs), _ = module.init_with_output(jax.random.key(0), carry, inputs)
         assert outputs.shape[0] == 0
         assert jax.tree.map(jnp.shape, new_carry) == jax.tree.map(jnp.shape, carry)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("make_controller", [FeedForward, LSTM])
+def test_param_dtype_sets_parameters_and_carry(make_controller, dtype):
+    sizes = (4,) if make_controller is LSTM else ((4,),)
+    cell = _ntm_cell(make_controller(*sizes, param_dtype=dtype), param_dtype=dtype)
+    model, inputs = NTM(cell, learned_init=LEARNED_INITS), jnp.ones((BATCH, STEPS, INPUTS), dtype)
+    variables = model.init(jax.random.key(0), inputs)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(dtype)}
+    carry, outputs = model.apply(variables, inputs, return_carry=True)
+    assert {leaf.dtype for leaf in jax.tree.leaves((carry, outputs))} == {jnp.dtype(dtype)}
+    # The outputs are those of float32, up to rounding.
+    plain = NTM(_ntm_cell(make_controller(*sizes)), learned_init=LEARNED_INITS)
+    float32 = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), variables)
+    expected = plain.apply(float32, inputs.astype(jnp.float32))
+    np.testing.assert_allclose(outputs.astype(jnp.float32), expected, atol=0.05)

@@ -164,7 +164,7 @@ def step(params, state, x, controller, slot_width, max_shift, output_from_reads=
     `state` is (controller carry, M, read weightings, write weightings, read vectors), and
     `controller` is `feed_forward` or `lstm`.
     """
-    carry, M, w_reads, w_writes, reads = state
+    carry, M, w_reads, w_writes, reads = state[:5]
     carry, hidden = controller(params.get("controller", {}), carry, np.concatenate([x, *reads]))
     raw = dense(hidden, params["interface"])
     read_heads, write_heads, es, as_ = split_interface(
