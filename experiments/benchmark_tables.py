@@ -14,6 +14,7 @@ from experiments.results import Row, read
 
 __all__ = [
     "SWEEPS",
+    "cell_cost",
     "ensemble_vs_sequential",
     "gpu_ensemble",
     "gpu_fused",
@@ -111,6 +112,18 @@ def startup() -> str:
         for row in _read("startup")["rows"]
     ]
     return table("config | XLA flags | cold cache (s) | warm cache (s)", rows)
+
+
+def cell_cost() -> str:
+    """Returns the time of each candidate, and the median over rounds of its ratio to the first."""
+    rows = []
+    for name, times in _read("cell_cost")["milliseconds"].items():
+        first = next(iter(times.values()))
+        for candidate, milliseconds in times.items():
+            ratios = [one / other for one, other in zip(milliseconds, first, strict=True)]
+            time = median_range(milliseconds, number)
+            rows.append((name, candidate, time, f"{statistics.median(ratios):.2f}"))
+    return table("measured | candidate | time (ms) | ratio", rows)
 
 
 def ensemble_vs_sequential() -> str:

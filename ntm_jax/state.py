@@ -88,11 +88,12 @@ def select_carry(condition: jax.Array, carry: Any, other: Any) -> Any:
 
     Args:
       condition: boolean, with the batch axes of the carries.
-      carry: the carry of examples where `condition` is true.
-      other: the carry of examples where it is false, of the same structure.
+      carry: the carry of examples where `condition` is true, with or without the batch axes.
+      other: the carry of examples where it is false, of the same structure, with or without them.
     """
 
     def select(one: jax.Array, two: jax.Array) -> jax.Array:
-        return jnp.where(jnp.expand_dims(condition, range(condition.ndim, one.ndim)), one, two)
+        axes = range(condition.ndim, max(one.ndim, two.ndim))
+        return jnp.where(jnp.expand_dims(condition, axes), one, two)
 
     return jax.tree.map(select, carry, other)

@@ -109,3 +109,11 @@ def test_select_carry_selects_by_example():
     selected = select_carry(condition, one, other)
     for leaf, first, second in zip(*map(jax.tree.leaves, (selected, one, other)), strict=True):
         np.testing.assert_array_equal(leaf, np.stack([first[0], second[1]]))
+
+
+def test_select_carry_broadcasts_one_example():
+    one, other = make_state(batch=(), seed=1), make_state(seed=2)
+    condition = jnp.array([True, False])
+    selected = select_carry(condition, one, other)
+    for leaf, first, second in zip(*map(jax.tree.leaves, (selected, one, other)), strict=True):
+        np.testing.assert_array_equal(leaf, np.stack([first, second[1]]))
