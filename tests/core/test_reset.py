@@ -76,7 +76,7 @@ def test_reset_equals_a_fresh_run(model):
     assert np.abs(outputs[0, START:] - plain[0, START:]).max() > 1e-4
 
 
-@pytest.mark.parametrize("model", models())
+@pytest.mark.parametrize("model", [m for m in models() if "flax" not in m.id])
 def test_no_gradient_crosses_a_reset(model):
     inputs = make_inputs()
     variables = make_params(model, inputs)

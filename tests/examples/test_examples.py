@@ -50,6 +50,7 @@ def test_bare_jax_trains(monkeypatch, capsys):
     assert "of 320 bits wrong" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_bare_jax_equals_ntm():
     example = load("bare_jax")
     init, apply = example.init_apply(num_slots=16)
@@ -151,6 +152,7 @@ def test_tmaze_is_learned(capsys):
     assert "corridor length" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_tmaze_needs_memory(monkeypatch):
     example = load("streaming_tmaze")
     select = example.select_carry
