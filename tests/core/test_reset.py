@@ -49,7 +49,7 @@ def models():
         "remat": NTM(cell, remat=True),
         "chunks": NTM(cell, remat_chunk_size=4),
         "unroll": NTM(cell, unroll=3),
-        "rnn-learned": RNN(LSTM(5), features=2, learn_carry=True),
+        "rnn-learned": RNN(LSTM(5), learn_carry=True),
     }
     return [pytest.param(model, id=name) for name, model in by_name.items()]
 
