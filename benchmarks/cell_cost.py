@@ -7,7 +7,6 @@ and of Flax's LSTM cell with 100 features. Candidates alternate in each round. R
 host. results/cell_cost.json gets the milliseconds of each round.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ import jax.numpy as jnp
 from absl import app, flags
 
 from benchmarks import environment
+from benchmarks.speed.harness import Candidate, time_interleaved
 from ntm_jax import NTM, FeedForward, NTMCell
 from ntm_jax.runtime import compilation_cache
 from ntm_jax.tasks.copy import Copy
@@ -24,7 +24,7 @@ from ntm_jax.tasks.losses import bit_cross_entropy
 from ntm_jax.training.run_dir import write_json
 
 _ROUNDS = flags.DEFINE_integer("rounds", 21, "Number of rounds.", lower_bound=1)
-_CALLS = {"gradient": 20, "step": 2000}  # per round
+_SECONDS = 0.2  # of a candidate in a round
 
 CELL = NTMCell(8, FeedForward((100,)))
 
@@ -68,18 +68,20 @@ def steps() -> dict[str, Callable[[], Any]]:
     return {"OptimizedLSTMCell": make(nn.OptimizedLSTMCell(100)), "NTMCell": make(CELL)}
 
 
-def measure(candidates: Mapping[str, Callable[[], Any]], calls: int) -> dict[str, list[float]]:
+def measure(calls: Mapping[str, Callable[[], Any]], per_run: int) -> dict[str, list[float]]:
     """Returns the milliseconds per call of each candidate, for each round."""
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    for round_number in range(_ROUNDS.value + 1):  # the first one compiles
-        for name, call in candidates.items():
-            start = time.perf_counter()
-            for _ in range(calls):
+
+    def make(call: Callable[[], Any]) -> Callable[[], tuple[float, float]]:
+        def run() -> tuple[float, float]:
+            for _ in range(per_run):
                 result = call()
-            jax.block_until_ready(result)
-            if round_number:
-                times[name].append(round(1000 * (time.perf_counter() - start) / calls, 4))
-    return times
+            return per_run, float(jnp.sum(jax.tree.leaves(result)[0]))
+
+        return run
+
+    candidates = [Candidate(name, make(call), {}) for name, call in calls.items()]
+    rates = time_interleaved(candidates, _ROUNDS.value, _SECONDS)
+    return {name: [round(1000 / rate, 4) for rate in rounds] for name, rounds in rates.items()}
 
 
 def main(argv: list[str]) -> None:
@@ -88,8 +90,8 @@ def main(argv: list[str]) -> None:
     compilation_cache.set_fast_compile_flags()
     with environment.record("python -m benchmarks.cell_cost", (_ROUNDS,)) as document:
         milliseconds = {
-            "gradient": measure(gradients(), _CALLS["gradient"]),
-            "step": measure(steps(), _CALLS["step"]),
+            "gradient": measure(gradients(), 20),
+            "step": measure(steps(), 2000),
         }
     write_json(environment.RESULTS / "cell_cost.json", {**document, "milliseconds": milliseconds})
 

@@ -10,14 +10,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 
-from ntm_jax import FeedForward, NTMCell
+from ntm_jax import FeedForward, NTMCell, optimizers
 from ntm_jax.tasks.copy import Copy
 from ntm_jax.tasks.losses import bit_cross_entropy, bit_errors
 
 TASK = Copy()
-OPTIMIZER = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(2e-3, b2=0.9, eps=1e-4))
+OPTIMIZER = optimizers.adam(half_life=0)
 
 
 class RNN(eqx.Module):

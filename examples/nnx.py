@@ -7,10 +7,9 @@ Wall time: 45 s on a CPU core, half of it compile time.
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 
-from ntm_jax import NTM, FeedForward, NTMCell
+from ntm_jax import NTM, FeedForward, NTMCell, optimizers
 from ntm_jax.tasks.copy import Copy
 from ntm_jax.tasks.losses import bit_cross_entropy, bit_errors
 
@@ -44,7 +43,7 @@ def main(steps: int = 2000) -> tuple[list[float], float]:
     print(f"{num_params} parameters")
     optimizer = nnx.Optimizer(
         model,
-        optax.chain(optax.clip_by_global_norm(1.0), optax.adam(2e-3, b2=0.9, eps=1e-4)),
+        optimizers.adam(half_life=0),
         wrt=nnx.Param,
     )
     losses = []

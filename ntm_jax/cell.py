@@ -237,7 +237,7 @@ class NTMCell(nn.RNNCellBase):
           The state with new memory, weightings and read vectors.
         """
         step = access_memory(state.memory, state.read_weights, state.write_weights, interface)
-        return state._replace(**{name: getattr(step, name) for name in StepTrace._fields[1:]})
+        return NTMState(state.controller, *step[1:], state.extra)
 
     @nn.nowrap
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> NTMState:

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import strategies
 from support.runs import trees_equal
 
 from ntm_jax import LSTM, NTM, RNN, FeedForward, NTMCell, ResetCell, Stack
@@ -30,14 +31,7 @@ def make_inputs(batch=2):
 
 def make_params(model, inputs):
     """Returns parameters that are all random, so that the learned carries are not the default."""
-    params = model.init(jax.random.key(0), inputs)["params"]
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(2), len(leaves))
-    leaves = [
-        leaf + 0.3 * jax.random.normal(key, leaf.shape)
-        for key, leaf in zip(keys, leaves, strict=True)
-    ]
-    return {"params": jax.tree.unflatten(structure, leaves)}
+    return {"params": strategies.init_random_params(model, inputs)}
 
 
 def models():

@@ -1,9 +1,7 @@
 """Every script in examples/, with few steps."""
 
-import importlib.util
 import subprocess
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import jax
@@ -11,23 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from support.examples import EXAMPLES, load_example
 
 from ntm_jax import NTM, NTMState, load_pretrained
 from ntm_jax.models import num_params
 from ntm_jax.tasks.copy import Copy
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
 pytestmark = pytest.mark.usefixtures("optax_promotion")
-
-
-def load(name: str) -> ModuleType:
-    """Imports a script by its path, because `examples` is no package."""
-    spec = importlib.util.spec_from_file_location(f"examples_{name}", EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
 
 
 def shrink_copy(monkeypatch, module: ModuleType) -> Copy:
@@ -42,7 +30,7 @@ def assert_learns(losses: list[float]) -> None:
 
 
 def test_bare_jax_trains(monkeypatch, capsys):
-    example = load("bare_jax")
+    example = load_example("bare_jax")
     shrink_copy(monkeypatch, example)
     losses, errors = example.main(steps=60)
     assert_learns(losses)
@@ -52,7 +40,7 @@ def test_bare_jax_trains(monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_bare_jax_equals_ntm():
-    example = load("bare_jax")
+    example = load_example("bare_jax")
     init, apply = example.init_apply(num_slots=16)
     params = init(jax.random.key(0))
     inputs = jax.random.normal(jax.random.key(1), (3, 5, 9))
@@ -72,7 +60,7 @@ def test_bare_jax_equals_ntm():
 
 
 def test_equinox_trains(monkeypatch):
-    example = load("equinox_rnn")
+    example = load_example("equinox_rnn")
     shrink_copy(monkeypatch, example)
     losses, errors = example.main(steps=60)
     assert_learns(losses)
@@ -80,8 +68,8 @@ def test_equinox_trains(monkeypatch):
 
 
 def test_equinox_equals_ntm():
-    example = load("equinox_rnn")
-    cell = load("bare_jax").CELL
+    example = load_example("equinox_rnn")
+    cell = load_example("bare_jax").CELL
     model = example.RNN(cell, 9, key=jax.random.key(0))
     inputs = jax.random.normal(jax.random.key(1), (5, 9))
     expected = NTM(cell.clone(num_slots=16)).apply({"params": {"cell": model.params}}, inputs)
@@ -89,7 +77,7 @@ def test_equinox_equals_ntm():
 
 
 def test_nnx_trains(monkeypatch, capsys):
-    example = load("nnx")
+    example = load_example("nnx")
     shrink_copy(monkeypatch, example)
     losses, errors = example.main(steps=60)
     assert_learns(losses)
@@ -100,7 +88,7 @@ def test_nnx_trains(monkeypatch, capsys):
 
 
 def test_nnx_equals_linen():
-    example = load("nnx")
+    example = load_example("nnx")
     inputs = jax.random.normal(jax.random.key(1), (3, 5, 9))
     model = nnx.bridge.ToNNX(example.ntm(16), rngs=nnx.Rngs(0)).lazy_init(inputs)
     params = nnx.to_pure_dict(nnx.state(model, nnx.Param))
@@ -109,7 +97,7 @@ def test_nnx_equals_linen():
 
 
 def test_digits_beat_chance(capsys):
-    accuracies = load("digits_linen").main(epochs=2)
+    accuracies = load_example("digits_linen").main(epochs=2)
     assert accuracies.keys() == {"LSTM", "NTM"}
     assert min(accuracies.values()) > 0.4  # chance is 0.1
     assert capsys.readouterr().out.count("test accuracy") == 2
@@ -117,7 +105,7 @@ def test_digits_beat_chance(capsys):
 
 def test_exported_step_runs_without_ntm_jax(tmp_path):
     # Another process writes the file that a process with neither ntm_jax nor Flax runs.
-    example, path = load("export_step"), tmp_path / "copy_step.npz"
+    example, path = load_example("export_step"), tmp_path / "copy_step.npz"
     assert example.main(str(path)) == path.stat().st_size
     run = subprocess.run(
         [
@@ -147,14 +135,14 @@ def test_exported_step_runs_without_ntm_jax(tmp_path):
 
 
 def test_tmaze_is_learned(capsys):
-    rates = load("streaming_tmaze").main(steps=100, max_length=2)
+    rates = load_example("streaming_tmaze").main(steps=100, max_length=2)
     assert rates[5] > 0.9  # 0.5 without memory
     assert "corridor length" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_tmaze_needs_memory(monkeypatch):
-    example = load("streaming_tmaze")
+    example = load_example("streaming_tmaze")
     select = example.select_carry
 
     def reset_memory_always(done, carry, other):
@@ -166,7 +154,7 @@ def test_tmaze_needs_memory(monkeypatch):
 
 
 def test_tmaze_rewards_the_side_of_the_cue():
-    example = load("streaming_tmaze")
+    example = load_example("streaming_tmaze")
     maze = example.Maze(*(jnp.array(values) for values in ([0, 1, 1], [2, 2, 2], [2, 2, 1])))
     expected = [[0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 1, 0]]
     np.testing.assert_array_equal(example.observe(maze), expected)
@@ -176,7 +164,7 @@ def test_tmaze_rewards_the_side_of_the_cue():
 
 
 def test_tmaze_resets_memory_at_episode_end():
-    example = load("streaming_tmaze")
+    example = load_example("streaming_tmaze")
     lengths, initial = jnp.array([1, 1]), example.initial_carry()
     params = example.CELL.init(jax.random.key(0), initial, jnp.zeros((16, 4)))["params"]
     state = (example.new_mazes(jax.random.key(1), lengths), initial)

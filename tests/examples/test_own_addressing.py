@@ -1,27 +1,22 @@
 """Two rules of memory access of one's own, against oracles in NumPy, and wherever NTMCell works."""
 
 import dataclasses
-import importlib.util
 import inspect
-import sys
-from pathlib import Path
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import reference, strategies
+from support.examples import load_example
 from support.runs import trees_equal
 from support.tiny_config import tiny_config
 
 from ntm_jax import LSTM, NTM, trace
 from ntm_jax.training.experiment import Experiment
 
-PATH = Path(__file__).parents[2] / "examples" / "own_addressing.py"
-SPEC = importlib.util.spec_from_file_location("own_addressing", PATH)
-example = importlib.util.module_from_spec(SPEC)
-sys.modules[SPEC.name] = example  # Flax modules are dataclasses, which look their module up
-SPEC.loader.exec_module(example)
+example = load_example("own_addressing")
 CELLS = [example.ContentCell, example.LRUCell]
 SIZES = {"num_slots": 6, "slot_width": 4, "num_read_heads": 3, "num_write_heads": 2}
 both_cells = pytest.mark.parametrize("cell_class", CELLS)
@@ -36,30 +31,18 @@ def make_inputs(num_steps=8):
 
 
 def make_variables(model):
-    """Returns random parameters, with which the heads differ between slots and steps."""
-    params = model.init(jax.random.key(0), make_inputs())["params"]
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(2), len(leaves))
-    leaves = [jax.random.normal(k, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
-    return {"params": jax.tree.unflatten(structure, leaves)}
+    return {"params": strategies.init_random_params(model, make_inputs())}
 
 
-def content_weights(memory, keys, strengths):
-    def norm(vectors):
-        return np.maximum(np.linalg.norm(vectors, axis=-1), 1e-6)
-
-    similarity = keys @ memory.T / norm(keys)[:, None] / norm(memory)[None]
-    scores = np.exp(strengths[:, None] * similarity)
-    return scores / scores.sum(axis=1, keepdims=True)
+def content_weights(memory, head):
+    pairs = zip(head.key, head.strength, strict=True)
+    return np.array([reference.content_weights(memory, key, strength) for key, strength in pairs])
 
 
 def content_oracle(memory, step):
-    write_weights = content_weights(memory, step.write.key, step.write.strength)
-    memory = memory.copy()
-    for weights, erase in zip(write_weights, step.erase, strict=True):
-        memory *= 1 - np.outer(weights, erase)
-    memory += write_weights.T @ step.add
-    return memory, content_weights(memory, step.read.key, step.read.strength), write_weights
+    write_weights = content_weights(memory, step.write)
+    memory = reference.write(memory, write_weights, step.erase, step.add)
+    return memory, content_weights(memory, step.read), write_weights
 
 
 def lru_oracle(memory, step, read_weights, usage, decay):
@@ -74,7 +57,7 @@ def lru_oracle(memory, step, read_weights, usage, decay):
     for head in range(2):
         for slot in range(len(memory)):
             memory[slot] += write_weights[head, slot] * step.add[head]
-    read_weights = content_weights(memory, step.read.key, step.read.strength)
+    read_weights = content_weights(memory, step.read)
     usage = decay * usage + read_weights.sum(axis=0) + write_weights.sum(axis=0)
     return memory, read_weights, write_weights, usage
 
@@ -145,7 +128,7 @@ def test_reset_and_flax_rnn(cell_class):
 
 
 @both_cells
-def test_half_precision_inputs_and_bfloat16(cell_class):
+def test_bfloat16_inputs_keep_a_float32_carry(cell_class):
     model = make_model(cell_class)
     variables, inputs = make_variables(model), make_inputs().astype(jnp.bfloat16)
     state, outputs = model.apply(variables, inputs, return_carry=True)
