@@ -102,7 +102,9 @@ class NTMCell(nn.RNNCellBase):
 
     Attributes:
       features: O, number of output features, at least 1.
-      controller: any RNN cell; its inputs are x and the previous read vectors.
+      controller: any RNN cell; its inputs are x and the previous read vectors. Inside a compact
+        method, construct it with `parent=None`; otherwise its parameters are those of the enclosing
+        module, as Flax does for every module that is constructed there.
       num_slots: N, number of memory slots, at least 1.
       slot_width: M, values per slot, at least 1.
       num_read_heads: R, at least 1.

@@ -4,6 +4,7 @@ They are called as those of `flax.linen.initializers` are, with a key, a shape a
 own initializers work in their place. docs/initialization.md compares them.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -24,12 +25,20 @@ def first_slot_marker(value: float = 0.1) -> Initializer:
     Returns:
       An initializer for the shape (N, M).
     """
+    return _FirstSlotMarker(value)
 
-    def init(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+
+@dataclasses.dataclass(frozen=True)
+class _FirstSlotMarker:
+    """Equal for equal values, so that cells are equal too and `jax.jit` compiles them once."""
+
+    value: float
+
+    def __call__(
+        self, key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32
+    ) -> jax.Array:
         del key
-        return jnp.zeros(shape, dtype).at[0].set(value)
-
-    return init
+        return jnp.zeros(shape, dtype).at[0].set(self.value)
 
 
 def one_hot_weighting(

@@ -1,4 +1,5 @@
 import doctest
+import functools
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from support import reference, strategies
 from ntm_jax import cell as cell_module
 from ntm_jax.cell import NTMCell, NTMState
 from ntm_jax.controllers import LSTM, FeedForward, Stack
+from ntm_jax.initializers import first_slot_marker
 
 FEATURES, INPUTS, SLOTS, WIDTH = 3, 4, 5, 2
 
@@ -329,6 +331,43 @@ def test_param_shapes_do_not_depend_on_num_slots():
         params, *_ = _init(_cell(LSTM(4)).clone(num_slots=num_slots))
         shapes.append(jax.tree.map(jnp.shape, params))
     assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("build", ["outside", "setup", "compact"])
+def test_controller_params_belong_to_the_cell(build):
+    class Compact(nn.Module):
+        @nn.compact
+        def __call__(self, inputs):
+            cell = NTMCell(FEATURES, FeedForward((4,), parent=None), SLOTS, WIDTH, name="cell")
+            return nn.RNN(cell)(inputs)
+
+    class Setup(nn.Module):
+        def setup(self):
+            self.rnn = nn.RNN(_cell())
+
+        def __call__(self, inputs):
+            return self.rnn(inputs)
+
+    model = {"outside": nn.RNN(_cell()), "setup": Setup(), "compact": Compact()}[build]
+    params = model.init(jax.random.key(0), jnp.zeros((2, 3, INPUTS)))["params"]
+    params = params["rnn"] if build == "setup" else params
+    assert params.keys() == {"cell"}
+    assert params["cell"].keys() == {"controller", "interface", "output"}
+
+
+def test_equal_cells_compile_once():
+    num_traces = 0
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def features(cell):
+        nonlocal num_traces
+        num_traces += 1
+        return jnp.zeros(cell.features)
+
+    for value in (0.1, 0.1, 0.2):
+        features(_cell(memory_init=first_slot_marker(value)))
+    features(_cell())  # 0.1 is the default
+    assert num_traces == 2
 
 
 def test_init_returns_only_params():

@@ -1,5 +1,6 @@
 """Every script in examples/, with few steps."""
 
+import ast
 import subprocess
 import sys
 from types import ModuleType
@@ -16,6 +17,30 @@ from ntm_jax.models import num_params
 from ntm_jax.tasks.copy import Copy
 
 pytestmark = pytest.mark.usefixtures("optax_promotion")
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_few_lines_concern_the_package(path):
+    tree = ast.parse(path.read_text())
+    imports = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("ntm_jax")
+    ]
+    names = {alias.asname or alias.name for node in imports for alias in node.names}
+    # What is built from the package, such as CELL, counts too.
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.ClassDef) and uses(node, names):
+            targets = node.targets if isinstance(node, ast.Assign) else [node]
+            names |= {getattr(target, "id", getattr(target, "name", None)) for target in targets}
+    lines = {line for node in imports for line in range(node.lineno, node.end_lineno + 1)}
+    lines |= {node.lineno for node in ast.walk(tree) if getattr(node, "id", None) in names}
+    assert bool(lines) == (path.stem != "run_exported_step")
+    assert len(lines) <= 40
+
+
+def uses(node: ast.AST, names: set[str]) -> bool:
+    return any(getattr(child, "id", None) in names for child in ast.walk(node))
 
 
 def shrink_copy(monkeypatch, module: ModuleType) -> Copy:
