@@ -1,0 +1,178 @@
+"""The trace of one example, and what follows from it: movement of the heads, use of the contents.
+
+T is the number of time steps, H that of read or of write heads, N of memory slots.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ntm_jax import addressing, models
+from ntm_jax.addressing import AddressParameters
+from ntm_jax.cell import NTMState, StepTrace
+from ntm_jax.evaluation.trained_model import TrainedModel
+from ntm_jax.tasks.base import Size
+
+__all__ = [
+    "ExampleTrace",
+    "HeadAnalysis",
+    "analyze_heads",
+    "as_arrays",
+    "circular_mean",
+    "entropy_bits",
+    "trace_example",
+    "traced_size",
+]
+
+_MAX_TRACE_STEPS = 60  # longer sequences have steps too narrow to tell apart
+
+
+class ExampleTrace(NamedTuple):
+    """One example, what the model answers, and its memory access.
+
+    Attributes:
+      inputs: [T, I].
+      targets: [T, O].
+      mask: [T], true at the steps whose outputs are scored.
+      outputs: [T, O], probabilities.
+      steps: the memory access, leaves [T, ...].
+      initial: the state before the first step, without a batch axis.
+    """
+
+    inputs: jax.Array
+    targets: jax.Array
+    mask: jax.Array
+    outputs: jax.Array
+    steps: StepTrace
+    initial: NTMState
+
+
+class HeadAnalysis(NamedTuple):
+    """What the weightings of the read or the write heads show.
+
+    Attributes:
+      content_weights: w_c, the content weighting of equation 5, [T, H, N].
+      entropy: of the weighting, in bits, [T, H]; 0 for one slot, log2(N) for all equally.
+      position: circular centre of mass of the weighting, in slots, in [0, N), [T, H].
+      movement: change of the position since the previous step, or since the initial weighting, in
+        slots, in [-N / 2, N / 2), [T, H].
+      content_share: share of the weighting that came from the content weighting and not from the
+        previous one, in [0, 1], [T, H]. The weight of a slot is divided as its sum in equation 8.
+    """
+
+    content_weights: jax.Array
+    entropy: jax.Array
+    position: jax.Array
+    movement: jax.Array
+    content_share: jax.Array
+
+
+def trace_example(trained: TrainedModel, size: Size, seed: int) -> ExampleTrace:
+    """Runs the first member of a trained NTM on one example of a size.
+
+    Raises:
+      TypeError: the model is no NTM.
+    """
+    key = functools.reduce(jax.random.fold_in, size, jax.random.key(seed))
+    model, params = trained.model, trained.first_params
+    inputs, targets, mask = (array[0] for array in trained.task.sample_size(key, 1, *size))
+    logits, steps = models.trace(model, params, inputs)  # type: ignore[arg-type]  # it checks
+    initial = model.apply({"params": params}, inputs.shape[-1:], method="make_initial_carry")
+    return ExampleTrace(inputs, targets, mask, jax.nn.sigmoid(logits), steps, initial)  # type: ignore[arg-type]
+
+
+def traced_size(trained: TrainedModel, sizes: Sequence[Size]) -> Size:
+    """Returns the largest of the sizes with at most 60 steps, or else the smallest size."""
+    sample, key = trained.task.sample_size, jax.random.key(0)
+    steps = {
+        size: jax.eval_shape(functools.partial(sample, key, 1, *size)).inputs.shape[1]
+        for size in sizes
+    }
+    short = [size for size in sizes if steps[size] <= _MAX_TRACE_STEPS]
+    return max(short, key=steps.__getitem__) if short else min(sizes, key=steps.__getitem__)
+
+
+def analyze_heads(example: ExampleTrace) -> dict[str, HeadAnalysis]:
+    """Returns the analysis of the "read" and of the "write" heads."""
+    steps, initial = example.steps, example.initial
+    # Write heads address the memory before writing, read heads the memory after writing.
+    before = jnp.concatenate([initial.memory[None], steps.memory[:-1]])
+    return {
+        "read": _analyze(
+            steps.memory, steps.interface.read, initial.read_weights, steps.read_weights
+        ),
+        "write": _analyze(
+            before, steps.interface.write, initial.write_weights, steps.write_weights
+        ),
+    }
+
+
+def _analyze(
+    memory: jax.Array, heads: AddressParameters, initial: jax.Array, weights: jax.Array
+) -> HeadAnalysis:
+    """Analyzes heads, [T, H], that address a memory, [T, N, M]."""
+
+    def content(
+        memory: jax.Array, previous: jax.Array, head: AddressParameters
+    ) -> tuple[jax.Array, jax.Array]:
+        content = addressing.content_weights(memory, head.key, head.strength)
+        gated = addressing.interpolate(content, previous, head.gate)
+        shifted = addressing.shift(head.gate * content, head.shift)
+        return content, shifted / jnp.maximum(addressing.shift(gated, head.shift), 1e-30)
+
+    all_weights = jnp.concatenate([initial[None], weights])
+    content_weights, shares = jax.vmap(jax.vmap(content, (None, 0, 0)))(
+        memory, all_weights[:-1], heads
+    )
+    num_slots = weights.shape[-1]
+    position = circular_mean(all_weights)
+    movement = (jnp.diff(position, axis=0) + num_slots / 2) % num_slots - num_slots / 2
+    content_share = jnp.sum(weights * shares, axis=-1)
+    return HeadAnalysis(
+        content_weights, entropy_bits(weights), position[1:], movement, content_share
+    )
+
+
+def entropy_bits(weights: jax.Array) -> jax.Array:
+    """Returns the entropy in bits of weightings, [..., N]: -sum_i w(i) log2 w(i)."""
+    return -jnp.sum(weights * jnp.log2(jnp.where(weights > 0, weights, 1.0)), axis=-1)
+
+
+def circular_mean(weights: jax.Array) -> jax.Array:
+    """Returns the circular centre of mass in slots of weightings, [..., N], in [0, N).
+
+    The slots lie on a circle; the centre is the angle of sum_i w(i) exp(2 pi j i / N). It means
+    little if the entropy is near log2(N).
+    """
+    num_slots = weights.shape[-1]
+    angles = jnp.arange(num_slots, dtype=jnp.float32) * (2 * jnp.pi / num_slots)
+    angle = jnp.arctan2(weights @ jnp.sin(angles), weights @ jnp.cos(angles))
+    return angle / (2 * jnp.pi) * num_slots % num_slots
+
+
+def as_arrays(example: ExampleTrace) -> dict[str, jax.Array]:
+    """Returns all arrays of an example and of the analysis of its heads, by name.
+
+    The names are those of the fields; "read_" and "write_" say of which heads: "read_gate", [T, R].
+    """
+    steps, initial = example.steps, example.initial
+    arrays = {
+        "inputs": example.inputs,
+        "targets": example.targets,
+        "mask": example.mask,
+        "outputs": example.outputs,
+        "initial_memory": initial.memory,
+        "memory": steps.memory,
+        "read_vectors": steps.read_vectors,
+        "erase": steps.interface.erase,
+        "add": steps.interface.add,
+    }
+    for kind, analysis in analyze_heads(example).items():
+        arrays[f"initial_{kind}_weights"] = getattr(initial, f"{kind}_weights")
+        arrays[f"{kind}_weights"] = getattr(steps, f"{kind}_weights")
+        for part in (getattr(steps.interface, kind), analysis):
+            arrays |= {f"{kind}_{name}": value for name, value in part._asdict().items()}
+    return arrays
