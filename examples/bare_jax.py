@@ -18,6 +18,7 @@ from ntm_jax.tasks.copy import Copy
 from ntm_jax.tasks.losses import bit_cross_entropy, bit_errors
 
 TASK = Copy()
+NUM_SLOTS = (22, 64)  # training alternates between two sizes of the memory
 CELL = NTMCell(features=TASK.output_features, controller=FeedForward((100,)))
 OPTIMIZER = optimizers.adam(half_life=0)
 
@@ -55,11 +56,11 @@ def train_step(num_slots: int, params: Any, opt_state: Any, key: jax.Array) -> A
 
 def main(steps: int = 2000) -> tuple[list[float], float]:
     """Trains on copy; returns the loss of each step, and the bit errors at length 40."""
-    params = init_apply(22)[0](jax.random.key(0))
+    params = init_apply(NUM_SLOTS[0])[0](jax.random.key(0))
     opt_state = OPTIMIZER.init(params)
     losses = []
     for step in range(steps):
-        num_slots = (22, 64)[step % 2]
+        num_slots = NUM_SLOTS[step % 2]
         params, opt_state, loss = train_step(num_slots, params, opt_state, jax.random.key(step))
         losses.append(float(loss))
         if (step + 1) % 500 == 0:

@@ -16,6 +16,7 @@ from ntm_jax.tasks.copy import Copy
 from ntm_jax.tasks.losses import bit_cross_entropy, bit_errors
 
 TASK = Copy()
+NUM_SLOTS = (22, 64)  # training alternates between two sizes of the memory
 OPTIMIZER = optimizers.adam(half_life=0)
 
 
@@ -72,7 +73,7 @@ def main(steps: int = 2000) -> tuple[list[float], float]:
     opt_state = OPTIMIZER.init(eqx.filter(model, eqx.is_array))
     losses = []
     for step in range(steps):
-        num_slots = (22, 64)[step % 2]  # eqx.filter_jit compiles each of the two once
+        num_slots = NUM_SLOTS[step % 2]  # eqx.filter_jit compiles each of the two once
         model, opt_state, loss = train_step(model, opt_state, jax.random.key(step), num_slots)
         losses.append(float(loss))
         if (step + 1) % 500 == 0:

@@ -14,6 +14,7 @@ from ntm_jax.tasks.copy import Copy
 from ntm_jax.tasks.losses import bit_cross_entropy, bit_errors
 
 TASK = Copy()
+NUM_SLOTS = (22, 64)  # training alternates between two sizes of the memory
 CELL = NTMCell(features=TASK.output_features, controller=FeedForward((100,)))
 
 
@@ -37,7 +38,7 @@ def train_step(model: nnx.Module, optimizer: nnx.Optimizer, key: jax.Array) -> j
 
 def main(steps: int = 2000) -> tuple[list[float], float]:
     """Trains on copy; returns the loss of each step, and the bit errors at length 40."""
-    model = nnx.bridge.ToNNX(ntm(22), rngs=nnx.Rngs(0))
+    model = nnx.bridge.ToNNX(ntm(NUM_SLOTS[0]), rngs=nnx.Rngs(0))
     model.lazy_init(jnp.zeros((1, 1, TASK.input_features)))
     num_params = sum(param.size for param in jax.tree.leaves(nnx.state(model, nnx.Param)))
     print(f"{num_params} parameters")
@@ -48,7 +49,7 @@ def main(steps: int = 2000) -> tuple[list[float], float]:
     )
     losses = []
     for step in range(steps):
-        model.to_nnx__module = ntm((22, 64)[step % 2])  # nnx.jit compiles each of the two once
+        model.to_nnx__module = ntm(NUM_SLOTS[step % 2])  # nnx.jit compiles each of the two once
         losses.append(float(train_step(model, optimizer, jax.random.key(step))))
         if (step + 1) % 500 == 0:
             print(f"step {step + 1}: loss {sum(losses[-100:]) / 100:.4f}")

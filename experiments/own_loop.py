@@ -23,7 +23,7 @@ import optax
 from absl import app, flags
 
 from experiments import cli, results
-from ntm_jax import LSTM, NTM, FeedForward, NTMCell, optimizers
+from ntm_jax import LSTM, NTM, FeedForward, NTMCell, optimizers, trace
 from ntm_jax.evaluation import scoring
 from ntm_jax.runtime import compilation_cache
 from ntm_jax.tasks import losses
@@ -224,9 +224,30 @@ def train(group: str, setting: Setting, seeds: int, sequences: int) -> dict[str,
         "seeds": seeds,
         "eval_slots": _EVAL_SLOTS,
         "evaluations": evaluations,
+        "heads": [
+            read_head(eval_model, jax.tree.map(lambda leaf, i=i: leaf[i], states[1]), task)
+            for i in range(seeds)
+        ],
         "seconds": round(time.monotonic() - start, 1),
         "host": cli.host(),
     }
+
+
+def read_head(model: NTM, params: Any, task: Copy) -> dict[str, dict[str, float]]:
+    """Returns what the first read head does at lengths 20 and 120, as means over 16 sequences.
+
+    "gate" is the gate at the step before the answer, at which the head has to find the start of the
+    sequence; "shift" is the mean shift before that step, in slots per step.
+    """
+    result = {}
+    for length in (20, 120):
+        batch = task.sample_size(jax.random.key(cli.SEED), 16, length)
+        heads = trace(model, params, batch.inputs)[1].interface.read
+        last = int(jnp.argmax(batch.mask[0])) - 1
+        shifts = heads.shift[:, :last, 0] @ jnp.arange(-1, 2)
+        gate = float(jnp.mean(heads.gate[:, last, 0]))
+        result[str(length)] = {"gate": round(gate, 4), "shift": round(float(shifts.mean()), 4)}
+    return result
 
 
 def run_readme(seed: int) -> dict[str, Any]:

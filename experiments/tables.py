@@ -129,6 +129,7 @@ TABLES: dict[str, Callable[[], str]] = {
         for group in ("ladder", "without", "controllers", "formats")
     },
     "own_loop_readme": task_tables.readme,
+    "plateaus": task_tables.plateaus,
     "cell_cost": benchmark_tables.cell_cost,
     "ensemble_cost": benchmark_tables.ensemble_vs_sequential,
     "gpu_ensemble": benchmark_tables.gpu_ensemble,

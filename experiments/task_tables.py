@@ -14,6 +14,7 @@ __all__ = [
     "COLUMNS",
     "by_size",
     "own_loop",
+    "plateaus",
     "readme",
     "repeat_copy_countdown",
     "repeat_copy_counts",
@@ -217,6 +218,26 @@ def readme() -> str:
     return table(header, [[solved, *errors, seconds]])
 
 
+def plateaus() -> str:
+    """Returns what the read heads do in own_loop.jsonl, by what the seeds have learned."""
+    outcomes, forms = ("not learned", "fails at 120", "solved"), [number, number, *["{:.2f}"] * 3]
+    rows = []
+    for line in read("own_loop"):
+        if line["name"] not in ("naive", "+ learning_rate"):
+            continue
+        errors, seeds = line["evaluations"][-1]["bit_errors"], {name: [] for name in outcomes}
+        for seed, heads in enumerate(line["heads"]):
+            short, long = errors["20"][seed], errors["120"][seed]
+            outcome = outcomes[0 if short > 0.01 else 1 if long > 0.1 else 2]
+            gates = (heads[length]["gate"] for length in ("20", "120"))
+            seeds[outcome].append([short, long, *gates, heads["20"]["shift"]])
+        for outcome, values in seeds.items():
+            ranges = map(median_range, zip(*values, strict=True), forms)
+            rows.append([_name(line), outcome, len(values), *ranges])
+    header = "setting | outcome | seeds | bit errors at 20 | 120 | gate at 20 | 120 | shift"
+    return table(header, (row for row in rows if row[2]))
+
+
 def _own_loop_row(line: Row) -> list[object]:
     """Returns the setting, and what its seeds learned."""
     task, evaluations = Copy(), line["evaluations"]
@@ -229,12 +250,17 @@ def _own_loop_row(line: Row) -> list[object]:
         next((e["sequences"] for e in evaluations if passed(e, seed, (10, 20))), None)
         for seed in range(line["seeds"])
     ]
-    last, key = evaluations[-1], line["name"].split()[-1]
-    value = f" = {line['recipe'][key]}" if key in line["recipe"] else ""
+    last = evaluations[-1]
     return [
-        line["name"] + value,
+        _name(line),
         _count(n is not None for n in learned),
         median_range([n for n in learned if n is not None], "{:,.0f}") or "never",
         _count(passed(last, seed, (10, 20, 40, 80, 120)) for seed in range(line["seeds"])),
         *(median_range(last["bit_errors"][n]) for n in ("40", "80", "120")),
     ]
+
+
+def _name(line: Row) -> str:
+    """Returns the name of a setting, with the value of what it adds."""
+    key = line["name"].split()[-1]
+    return line["name"] + (f" = {line['recipe'][key]}" if key in line["recipe"] else "")

@@ -46,6 +46,7 @@ def uses(node: ast.AST, names: set[str]) -> bool:
 def shrink_copy(monkeypatch, module: ModuleType) -> Copy:
     task = Copy(min_length=1, max_length=2)
     monkeypatch.setattr(module, "TASK", task)
+    monkeypatch.setattr(module, "NUM_SLOTS", (8, 8))  # one program to compile in place of two
     return task
 
 

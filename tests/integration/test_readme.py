@@ -28,11 +28,11 @@ def headings(page: str) -> set[str]:
 
 def code_blocks(document: str) -> str:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
-    assert len(blocks) >= 3
+    assert blocks
     return "\n".join(blocks)
 
 
-@pytest.mark.parametrize("document", ["docs/memory.md", "docs/addressing.md"])
+@pytest.mark.parametrize("document", ["docs/memory.md", "docs/addressing.md", "docs/training.md"])
 def test_document_code_runs(document):
     exec(code_blocks(document), {})
 
