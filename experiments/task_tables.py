@@ -223,7 +223,7 @@ def plateaus() -> str:
     outcomes, forms = ("not learned", "fails at 120", "solved"), [number, number, *["{:.2f}"] * 3]
     rows = []
     for line in read("own_loop"):
-        if line["name"] not in ("naive", "+ learning_rate"):
+        if line["name"] not in ("naive", "+ learning_rate", "+ num_slots") or "heads" not in line:
             continue
         errors, seeds = line["evaluations"][-1]["bit_errors"], {name: [] for name in outcomes}
         for seed, heads in enumerate(line["heads"]):
