@@ -18,13 +18,13 @@ import functools
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from absl import flags, logging
 
 from ntm_jax import evaluation
-from ntm_jax.evaluation import TrainedModel, tables
+from ntm_jax.evaluation import TrainedModel, tables, traces
 from ntm_jax.evaluation.scoring import Result
 from ntm_jax.pretrained import list_pretrained, restore_pretrained
 from ntm_jax.runtime import command_line, compilation_cache, distributed, sharding
@@ -87,6 +87,12 @@ _JSON = flags.DEFINE_string(
     "Write the results to this file, as JSON; - writes them to standard output, and the rest to "
     "standard error.",
 )
+_TRACE = flags.DEFINE_string(
+    "trace",
+    None,
+    "Write the memory access of an NTM in one sequence to this .npz file: head parameters, "
+    "weightings, memory and what follows from them, at the largest size of at most 60 steps.",
+)
 _PLOTS = flags.DEFINE_string(
     "plots",
     None,
@@ -98,7 +104,7 @@ _PLOTS = flags.DEFINE_string(
 def main(_: object) -> None:
     """Evaluates the model that the flags select, and prints its results."""
     logging.set_verbosity(logging.WARNING)
-    json_path, plots_path = _output_paths()
+    outputs = _output_paths()
     compilation_cache.enable_compilation_cache()
     compilation_cache.set_fast_compile_flags()
     sharding.use_all_cores()
@@ -106,7 +112,8 @@ def main(_: object) -> None:
         sizes = {axis: _integers(flag) for axis, flag in _SIZES.items() if flag.value is not None}
         distributed.check_devices()
         trained = _restore()
-        _evaluate(trained, _eval_sizes(trained, sizes), json_path, plots_path)
+        _check_has_memory(trained)
+        _evaluate(trained, _eval_sizes(trained, sizes), outputs)
     except ConfigError as error:
         key, _, message = str(error).partition(": ")
         flag = key.removeprefix("eval_")
@@ -115,27 +122,34 @@ def main(_: object) -> None:
         command_line.fail(error)
 
 
-def _output_paths() -> tuple[Path | None, Path | None]:
-    """Returns the values of --json and --plots, after checking that they can be written to."""
-    json_path = plots_path = None
-    if _JSON.value not in (None, "-"):
-        json_path = command_line.local_path("json", _JSON.value)
-        if json_path.exists() and not json_path.is_file():
-            command_line.fail(f"--json: expected a file, or - to print it, got {json_path}")
-        if not json_path.parent.is_dir():
-            command_line.fail(f"--json: no such directory: {json_path.parent}")
+def _output_paths() -> dict[str, Path]:
+    """Returns the paths to write to, by flag, after checking that they can be written to."""
+    paths = {}
+    for flag in (_JSON, _TRACE):
+        if flag.value is None or (flag is _JSON and flag.value == "-"):
+            continue
+        path = paths[flag.name] = command_line.local_path(flag.name, flag.value)
+        if path.exists() and not path.is_file():
+            expected = "a file, or - to print it" if flag is _JSON else "a file"
+            command_line.fail(f"--{flag.name}: expected {expected}, got {path}")
+        if not path.parent.is_dir():
+            command_line.fail(f"--{flag.name}: no such directory: {path.parent}")
     if _PLOTS.value is not None:
-        plots_path = command_line.local_path("plots", _PLOTS.value)
-        if not next(p for p in (plots_path, *plots_path.parents) if p.exists()).is_dir():
-            command_line.fail(f"--plots: expected a directory, got {plots_path}")
+        path = paths["plots"] = command_line.local_path("plots", _PLOTS.value)
+        if not next(p for p in (path, *path.parents) if p.exists()).is_dir():
+            command_line.fail(f"--plots: expected a directory, got {path}")
         if importlib.util.find_spec("matplotlib") is None:
             command_line.fail("--plots: expected matplotlib, got none; pip install matplotlib")
-    return json_path, plots_path
+    return paths
 
 
-def _evaluate(
-    trained: TrainedModel, sizes: Sequence[Size], json_path: Path | None, plots_path: Path | None
-) -> None:
+def _check_has_memory(trained: TrainedModel) -> None:
+    if _TRACE.value is not None and trained.num_slots is None:
+        name = trained.config["model"]["name"]
+        raise ConfigError(f"trace: expected a model with a memory, got {name}")
+
+
+def _evaluate(trained: TrainedModel, sizes: Sequence[Size], outputs: dict[str, Path]) -> None:
     """Writes and prints what the flags ask for."""
     slot_warnings = [f"{warning}; use --slots" for warning in trained.slot_warnings(sizes)]
     for warning in (*trained.warnings, *slot_warnings):
@@ -145,20 +159,34 @@ def _evaluate(
     results = _score(trained, sizes)
     lines = []
     try:  # files first: printing may fail
-        if json_path is not None:
-            write_json(json_path, tables.as_json(trained, results))
-            lines.append(f"wrote {json_path}")
-        if plots_path is not None:
-            from ntm_jax.evaluation import plots  # matplotlib is an extra, and slow to import
-
-            paths = plots.save_plots(trained, sizes, plots_path, _SEED.value)
-            lines += [f"wrote {path}" for path in paths]
+        for path in _write_files(trained, sizes, results, outputs):
+            lines.append(f"wrote {path}")
     finally:
         if _JSON.value == "-":
             print(json.dumps(tables.as_json(trained, results), indent=2), flush=True)
         _show_tables(trained, sizes, results, show)
         for line in lines:
             show(line)
+
+
+def _write_files(
+    trained: TrainedModel,
+    sizes: Sequence[Size],
+    results: Sequence[Sequence[Result]],
+    outputs: dict[str, Path],
+) -> Iterator[Path]:
+    """Writes the files that the flags ask for, and yields the path of each."""
+    if "json" in outputs:
+        write_json(outputs["json"], tables.as_json(trained, results))
+        yield outputs["json"]
+    if "trace" in outputs:
+        example = traces.trace_example(trained, traces.traced_size(trained, sizes), _SEED.value)
+        traces.save_trace(example, outputs["trace"])
+        yield outputs["trace"]
+    if "plots" in outputs:
+        from ntm_jax.evaluation import plots  # matplotlib is an extra, and slow to import
+
+        yield from plots.save_plots(trained, sizes, outputs["plots"], _SEED.value)
 
 
 def _score(trained: TrainedModel, sizes: Sequence[Size]) -> list[list[Result]]:

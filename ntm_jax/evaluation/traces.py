@@ -4,16 +4,20 @@ T is the number of time steps, H that of read or of write heads, N of memory slo
 """
 
 import functools
+import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntm_jax import addressing, models
 from ntm_jax.addressing import AddressParameters
 from ntm_jax.cell import NTMState, StepTrace
 from ntm_jax.evaluation.trained_model import TrainedModel
+from ntm_jax.runtime import files
 from ntm_jax.tasks.base import Size
 
 __all__ = [
@@ -23,6 +27,7 @@ __all__ = [
     "as_arrays",
     "circular_mean",
     "entropy_bits",
+    "save_trace",
     "trace_example",
     "traced_size",
 ]
@@ -176,3 +181,14 @@ def as_arrays(example: ExampleTrace) -> dict[str, jax.Array]:
         for part in (getattr(steps.interface, kind), analysis):
             arrays |= {f"{kind}_{name}": value for name, value in part._asdict().items()}
     return arrays
+
+
+def save_trace(example: ExampleTrace, path: Path) -> None:
+    """Writes `as_arrays` to a compressed .npz file, which `numpy.load` reads without pickle.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **as_arrays(example))  # type: ignore[arg-type]
+    files.write_file(path, buffer.getvalue())

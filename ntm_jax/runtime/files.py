@@ -1,7 +1,8 @@
-"""Reads JSON and .npz files with any content, and writes valid JSON."""
+"""Reads JSON and .npz files with any content, and writes files completely or not at all."""
 
 import json
 import math
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,10 +14,12 @@ __all__ = [
     "FileContentError",
     "check_arrays",
     "describe_array",
+    "flush",
     "json_value",
     "one_line",
     "parse_json",
     "read_npz",
+    "write_file",
 ]
 
 _MAX_DEPTH = 32  # of nested JSON values
@@ -97,3 +100,33 @@ def check_arrays(expected: Mapping[str, Any], found: Mapping[str, str]) -> None:
 def describe_array(shape: Sequence[int], dtype: Any) -> str:
     """Returns the dtype and shape as JAX writes them, such as "float32[9,8]"."""
     return f"{np.dtype(dtype)}[{','.join(map(str, shape))}]"
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Writes the file completely, or leaves the previous one unchanged.
+
+    A device or a pipe, such as /dev/stdout, is written in place.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: expected a file, got a directory")
+    if str(path) == "/dev/stdout":  # opened again, it would overwrite what is printed to a file
+        print(data.decode(), end="", flush=True)
+        return
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    path = Path(os.path.realpath(path))  # a link stays a link
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(data)
+    flush(temporary)
+    os.replace(temporary, path)
+
+
+def flush(path: Path) -> None:
+    """Waits until the contents of the file are on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file)

@@ -20,6 +20,7 @@ from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import RecordWriter
 
+from ntm_jax.runtime import files
 from ntm_jax.runtime.command_line import SafeStream
 from ntm_jax.tasks.base import Size, Task, format_size
 from ntm_jax.training import run_dir
@@ -169,7 +170,7 @@ class MetricsLogger:
 
     def flush(self) -> None:
         """Waits until all metrics are on the disk."""
-        run_dir.flush(self._workdir / "metrics.jsonl")
+        files.flush(self._workdir / "metrics.jsonl")
         self._events.flush()
 
     @property

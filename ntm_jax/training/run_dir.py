@@ -28,7 +28,6 @@ __all__ = [
     "append_metrics",
     "check_last_step",
     "create_or_validate",
-    "flush",
     "latest_run",
     "load_config",
     "lock",
@@ -213,25 +212,13 @@ def truncate_metrics(workdir: Path, step: int) -> list[dict[str, Any]]:
     check_last_step(workdir, kept, step)
     if kept and type(seconds := kept[-1].get("seconds")) not in (int, float):
         raise RunError(f"{path}: expected seconds as a number, got {truncate_repr(seconds)}")
-    _replace(path, "".join(json.dumps(files.json_value(line)) + "\n" for line in kept))
+    files.write_file(path, "".join(json.dumps(files.json_value(line)) + "\n" for line in kept))
     return kept
 
 
-def flush(path: Path) -> None:
-    """Waits until the contents of the file are on the disk."""
-    with path.open("rb") as file:
-        os.fsync(file)
-
-
 def write_json(path: Path, value: Any) -> None:
-    """Writes the file completely, or leaves the previous one unchanged.
-
-    NaN and infinity become null. A device or a pipe, such as /dev/stdout, is written in place.
-
-    Raises:
-      OSError: the file cannot be written.
-    """
-    _replace(path, json.dumps(files.json_value(value), indent=2) + "\n")
+    """Writes a value as `files.write_file` does; NaN and infinity become null."""
+    files.write_file(path, json.dumps(files.json_value(value), indent=2) + "\n")
 
 
 def write_summary(workdir: Path, summary: dict[str, Any]) -> dict[str, Any]:
@@ -249,22 +236,6 @@ def write_summary(workdir: Path, summary: dict[str, Any]) -> dict[str, Any]:
             return stored
     write_json(path, summary)
     return summary
-
-
-def _replace(path: Path, text: str) -> None:
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: expected a file, got a directory")
-    if str(path) == "/dev/stdout":  # opened again, it would overwrite what is printed to a file
-        print(text, end="", flush=True)
-        return
-    if path.exists() and not path.is_file():
-        path.write_text(text)
-        return
-    path = Path(os.path.realpath(path))  # a link stays a link
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    flush(temporary)
-    os.replace(temporary, path)
 
 
 def _modified_time(run: Path) -> float:

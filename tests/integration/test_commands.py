@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from support.subprocess_utils import ROOT, assert_one_line_error, command
 
@@ -36,13 +37,13 @@ def test_train_writes_summary_and_log(train):
     assert "bit errors by length  2:" in done.stdout
 
 
-def test_eval_writes_table_json_and_plots(train):
+def test_eval_writes_table_and_files(train):
     cwd, _ = train
     done = command(
         cwd,
         "eval.py",
         *("--lengths", "3,20", "--slots", "16", "--sequences", "4", "--per_step"),
-        *("--json", "out.json", "--plots", "plots"),
+        *("--json", "out.json", "--plots", "plots", "--trace", "trace.npz"),
     )
     assert done.returncode == 0, done.stderr
     assert "runs/copy_ntm/checkpoints/6: copy, ntm" in done.stdout
@@ -64,6 +65,8 @@ def test_eval_writes_table_json_and_plots(train):
     assert [row["length"] for row in output["results"]] == [3, 20]
     for name in ("predictions.png", "memory_access.png"):
         assert (cwd / "plots" / name).read_bytes().startswith(b"\x89PNG")
+    with np.load(cwd / "trace.npz") as trace:
+        assert trace["write_weights"].shape == (41, 1, 16)  # 20 vectors, 16 slots
 
 
 def test_completed_run_is_not_trained_again(train):

@@ -63,6 +63,15 @@ def test_torn_metrics(tmp_path):
     )
 
 
+@pytest.mark.usefixtures("optax_promotion")
+def test_trace_needs_a_memory(tmp_path):
+    train(tiny_config("per_step_dense"), tmp_path / "run")
+    done = command(tmp_path, "eval.py", "--workdir=run", "--trace=trace.npz")
+    message = "--trace: expected a model with a memory, got per_step_dense"
+    assert_one_line_error(done, "eval.py", message)
+    assert not (tmp_path / "trace.npz").exists()
+
+
 # Runs `main` of a script once per list of arguments in one process. In place of training, a run
 # stops for the reason that its directory is named after; nothing is evaluated.
 BATCH_PROGRAM = """
@@ -236,6 +245,9 @@ EVAL_ERRORS = [
     (["--json=/dev/null"], "--json: expected a file, or - to print it, got /dev/null"),
     (["--json=missing/a.json"], "--json: no such directory: missing"),
     (["--json=~/a.json"], "--json: no such directory: /home/someone"),
+    (["--trace=old"], "--trace: expected a file, got old"),
+    (["--trace=missing/a.npz"], "--trace: no such directory: missing"),
+    (["--trace=gs://a"], "--trace: expected a local path, got 'gs://a' (not a path)"),
     (["--plots=none.py"], "--plots: expected a directory, got none.py"),
     (["--plots=none.py/a"], "--plots: expected a directory, got none.py/a"),
     (["--plots=gs://a"], "--plots: expected a local path, got 'gs://a' (not a path)"),
