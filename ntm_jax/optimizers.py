@@ -7,7 +7,7 @@ from typing import Any
 
 import optax
 
-__all__ = ["adam", "rmsprop_graves2013"]
+__all__ = ["adam", "learning_rate_schedule", "rmsprop_graves2013"]
 
 
 def adam(
@@ -59,8 +59,16 @@ def rmsprop_graves2013(
     return _clipped(rmsprop, max_grad_norm, max_grad_value)
 
 
+def learning_rate_schedule(learning_rate: float, half_life: int) -> optax.Schedule:
+    """Returns the learning rate as a function of the number of updates; 0 keeps it constant."""
+    if not half_life:
+        return optax.constant_schedule(learning_rate)
+    return optax.exponential_decay(learning_rate, half_life, 0.5)
+
+
 def _decayed(learning_rate: float, half_life: int) -> Any:
-    return optax.exponential_decay(learning_rate, half_life, 0.5) if half_life else learning_rate
+    # A constant has no state, as in checkpoints of earlier versions.
+    return learning_rate_schedule(learning_rate, half_life) if half_life else learning_rate
 
 
 def _clipped(

@@ -73,6 +73,13 @@ class SuccessTracker:
     collapsed: bool | None = None
     _consecutive_solved: int = 0
 
+    @property
+    def remaining_evaluations(self) -> int | None:
+        """Solved evaluations that are missing to `patience`; None if the last was not solved."""
+        if self.solved_at_step is not None:
+            return 0
+        return self.patience - self._consecutive_solved if self.solved else None
+
     def update(self, step: int, errors: Mapping[Size, float]) -> None:
         """Adds the evaluation after `step` training steps."""
         collapse = self.task.thresholds.collapse
@@ -239,6 +246,33 @@ class Ensemble:
         """Records that these members were re-initialized after `step` training steps."""
         for seed in seeds:
             self._init_steps[self.seeds.index(seed)].append(step)
+
+    def num_updates(self, step: int, skipped: Sequence[int]) -> list[int]:
+        """Returns for each member the updates of its parameters since it was initialized.
+
+        Args:
+          step: completed training steps.
+          skipped: training steps that each member skipped since then.
+        """
+        starts = (init_steps[-1] for init_steps in self._init_steps)
+        return [step - start - count for start, count in zip(starts, skipped, strict=True)]
+
+    def expected_last_step(self, eval_every_steps: int) -> int | None:
+        """Returns the step at which training ends if all further evaluations are solved.
+
+        Returns:
+          The step; None while a member trains whose last evaluation was not solved.
+        """
+        last = step = self.evaluated_at_step or 0
+        for active, tracker in zip(self.active, self.trackers, strict=True):
+            if active:
+                if tracker.remaining_evaluations is None:
+                    return None
+                solved_at = tracker.solved_at_step
+                if solved_at is None:
+                    solved_at = step + tracker.remaining_evaluations * eval_every_steps
+                last = max(last, solved_at + self._train_steps_after_solved)
+        return last
 
     def success_rate(self) -> str:
         """Returns the number of solved members with its 95 % interval, as text."""

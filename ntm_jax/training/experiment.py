@@ -111,6 +111,15 @@ class Experiment:
         except ValueError as error:
             raise ConfigError(str(error)) from None
 
+    def learning_rates(self, updates: Sequence[int]) -> list[float]:
+        """Returns the learning rate of each member after its number of updates."""
+        config = self._config
+        schedule = optimizers.learning_rate_schedule(
+            config["learning_rate"], config["learning_rate_half_life"]
+        )
+        with jax.numpy_dtype_promotion("standard"):
+            return [float(schedule(count)) for count in updates]
+
     def make_ensemble(self) -> Ensemble:
         """Builds the ensemble before its first evaluation."""
         config = self._config

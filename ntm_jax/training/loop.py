@@ -79,6 +79,7 @@ def train(
             )
         stack.enter_context(logger)
         num_params = models.num_params(state.params) // len(ensemble)
+        logger.log_json(step, "config", config.to_dict())
         for line in (*warnings, _start_message(config, workdir, trainer, num_params, step)):
             logger.log(line)
         compile_seconds = 0.0
@@ -90,6 +91,7 @@ def train(
                     ensemble.update(step, errors)
                     solved = [tracker.solved for tracker in ensemble.trackers]
                     logger.log_evaluation(step, experiment.task, errors, solved)
+                    logger.expect_last_step(ensemble.expected_last_step(config.eval_every_steps))
                     stalled = ensemble.stalled(step)
                     if stalled and step < config.num_train_steps:
                         ensemble.mark_restarted(step, stalled)
@@ -114,10 +116,17 @@ def train(
             trainer.compile(state, num_steps)
             compile_seconds += time.monotonic() - compile_start
             active = ensemble.active
+            run_start = time.monotonic()
             state, metrics = trainer.run(state, num_steps, active)
             step += num_steps
             metrics, skipped = _to_host((metrics, state.optimizer_state.total_notfinite))
-            logger.log_training(step, metrics, skipped.tolist(), active, _unused_metrics(config))
+            rate = num_steps * config.batch_size * sum(active) / (time.monotonic() - run_start)
+            skipped = skipped.tolist()
+            logger.log_training(step, metrics, skipped, active, _unused_metrics(config))
+            learning_rates = experiment.learning_rates(ensemble.num_updates(step, skipped))
+            logger.log_rates(
+                step, rate, [r if a else None for r, a in zip(learning_rates, active, strict=True)]
+            )
             failed = ensemble.mark_failed(metrics.consecutive_nonfinite)
             _log_failed(logger, checkpoints, config, ensemble, failed, step, num_steps)
             if on_log is not None:
@@ -141,6 +150,7 @@ def train(
         }
         if distributed.is_process_0():
             summary = run_dir.write_summary(workdir, summary)
+        logger.log_json(step, "summary", summary)
         logger.log(_end_message(config, ensemble, summary, step, checkpoints.path(step)))
         return summary
 

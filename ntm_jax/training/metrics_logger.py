@@ -4,6 +4,7 @@ It only writes: it decides nothing and changes nothing.
 """
 
 import contextlib
+import json
 import socket
 import sys
 import time
@@ -35,6 +36,17 @@ class _StepRate(progress.ProgressColumn):
         return Text(f"{task.speed:.0f} steps/s" if task.speed else "compiling")
 
 
+class _RemainingTime(progress.ProgressColumn):
+    """The time to the last step: an upper bound, unless the last evaluation was solved."""
+
+    def render(self, task: progress.Task) -> Text:
+        if not task.speed:
+            return Text("")
+        remaining = max(task.fields["last_step"] - task.completed, 0) / task.speed
+        minutes, seconds = divmod(round(remaining), 60)
+        return Text(f"{task.fields['bound']} {minutes}:{seconds:02d} left")
+
+
 class MetricsLogger:
     """Writes to the run directory and to the console; a terminal also shows a progress bar.
 
@@ -58,12 +70,17 @@ class MetricsLogger:
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
             _StepRate(),
-            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.fields[losses]}"),
+            _RemainingTime(),
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal,
         )
-        self._bar = self._progress.add_task("training", total=num_train_steps, completed=step)
+        self._num_train_steps = num_train_steps
+        self._bar = self._progress.add_task(
+            "training", total=num_train_steps, completed=step, losses=""
+        )
+        self.expect_last_step(None)
         with contextlib.ExitStack() as stack:
             self._log = stack.enter_context(
                 (workdir / "train.log").open("a", encoding="utf-8", errors="backslashreplace")
@@ -126,7 +143,37 @@ class MetricsLogger:
         }
         skipped_steps = [n if trains else None for n, trains in zip(skipped, active, strict=True)]
         self._write("training", step, {**means, "skipped_steps": summarize_members(skipped_steps)})
-        self._progress.update(self._bar, completed=step)
+        loss, bits = (
+            np.median([v for v in member_values(means[name]) if v is not None] or [np.nan])
+            for name in ("loss", "bits_per_sequence")
+        )
+        self._progress.update(
+            self._bar, completed=step, losses=f"loss {loss:.3g}, {bits:.3g} bits/sequence"
+        )
+
+    def log_rates(
+        self, step: int, sequences_per_second: float, learning_rates: Sequence[float | None]
+    ) -> None:
+        """Writes to TensorBoard how fast training is, and the learning rate of each member.
+
+        They are not in metrics.jsonl, whose lines do not depend on the host.
+        """
+        rates = {
+            "sequences_per_second": sequences_per_second,
+            "learning_rate": summarize_members(learning_rates),
+        }
+        self._write_scalars(step, "training", rates)
+
+    def log_json(self, step: int, name: str, value: Mapping[str, Any]) -> None:
+        """Writes the config or the summary of the run to TensorBoard, as text."""
+        text = f"```json\n{json.dumps(files.json_value(value), indent=2)}\n```"
+        self._write_event(step=step, summary=summary.text(name, text))
+
+    def expect_last_step(self, last_step: int | None) -> None:
+        """Sets the step to which the progress bar counts the time; None if it is not known."""
+        bound = "at most" if last_step is None else "about"
+        last_step = min(last_step or self._num_train_steps, self._num_train_steps)
+        self._progress.update(self._bar, last_step=last_step, bound=bound)
 
     def log_evaluation(
         self,
@@ -212,3 +259,4 @@ class NullLogger:
         """Writes nothing."""
 
     log = log_training = log_evaluation = log_failed = log_restarted = flush = _ignore
+    log_rates = log_json = expect_last_step = _ignore

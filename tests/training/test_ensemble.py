@@ -104,6 +104,27 @@ def test_stalled_members_are_restarted():
     assert [s["restarts"] for s in ensemble.summaries([8] * 3, [0] * 3)] == [1, 0, 0]
 
 
+def test_updates_count_from_the_restart():
+    ensemble = make_ensemble(restart_after_steps=8)
+    ensemble.mark_restarted(8, [9])
+    assert ensemble.num_updates(20, [0, 3, 1]) == [20, 17, 11]
+
+
+def test_last_step_is_expected_once_solved():
+    ensemble = make_ensemble(solved_patience=3, train_steps_after_solved=6)
+    assert ensemble.expected_last_step(4) is None  # not evaluated yet
+    update(ensemble, 4, GOOD, GOOD, BAD)
+    assert ensemble.expected_last_step(4) is None  # the last member may take any time
+    update(ensemble, 8, GOOD, GOOD, GOOD)
+    assert ensemble.expected_last_step(4) == 16 + 6  # the last member is solved at 8, 12, 16
+    update(ensemble, 12, GOOD, GOOD, GOOD)
+    assert ensemble.expected_last_step(4) == 16 + 6
+    update(ensemble, 16, GOOD, GOOD, GOOD)
+    update(ensemble, 20, BAD, BAD, BAD)  # the first two end at 18, the last one at 22
+    assert ensemble.active == [False, False, True]
+    assert ensemble.expected_last_step(4) == 22
+
+
 def test_replay_repeats_all_decisions():
     ensemble = make_ensemble(restart_after_steps=4)
     history = []

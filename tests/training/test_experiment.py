@@ -285,3 +285,10 @@ def test_learning_rate_halves(optax_promotion):
         sizes.append(abs(float(change[0])))
     # Adam moves by the rate where the gradient never changes.
     np.testing.assert_allclose(sizes, 0.5 * 0.5 ** (np.arange(5) / 2), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("half_life", "rates"), [(4, [2.0, 1.0, 0.5]), (0, [2.0, 2.0, 2.0])])
+def test_learning_rates_follow_the_updates(half_life, rates):
+    config = tiny_config()
+    config.learning_rate, config.learning_rate_half_life = 2.0, half_life
+    assert Experiment.from_config(config).learning_rates([0, 4, 8]) == pytest.approx(rates)

@@ -1,11 +1,14 @@
 import io
 import json
+import re
+import struct
 import sys
 import threading
 
 import numpy as np
 import pytest
 from support.subprocess_utils import files_no_larger_than
+from tensorboardX.proto.event_pb2 import Event
 
 from ntm_jax.tasks.copy import Copy
 from ntm_jax.training.metrics_logger import MetricsLogger
@@ -114,6 +117,59 @@ def test_tensorboard_gets_nested_numbers(tmp_path):
     assert b"evaluation/solved" in content
     assert b"training/skipped_steps" in content
     assert b"training/loss" not in content  # no finite value
+
+
+def read_events(workdir):
+    """The events of the only TensorBoard file: records of length, checksum, data, checksum."""
+    (path,) = workdir.glob("events.out.tfevents.*")
+    content, events = path.read_bytes(), []
+    while content:
+        (size,) = struct.unpack("<Q", content[:8])
+        events.append(Event.FromString(content[12 : 12 + size]))
+        content = content[16 + size :]
+    return events
+
+
+def test_tensorboard_gets_rates(tmp_path):
+    with make_logger(tmp_path) as logger:
+        logger.log_rates(4, 250.0, [0.5, None])
+    values = {v.tag: v.simple_value for e in read_events(tmp_path) for v in e.summary.value}
+    assert values["training/sequences_per_second"] == 250.0
+    assert values["training/learning_rate/members/0"] == 0.5
+    assert "training/learning_rate/members/1" not in values
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_tensorboard_gets_text(tmp_path):
+    value = {"model": {"name": "ntm"}, "loss": float("nan")}
+    with make_logger(tmp_path) as logger:
+        logger.log_json(3, "config", value)
+    event = read_events(tmp_path)[-1]
+    (text,) = event.summary.value
+    assert (event.step, text.metadata.plugin_data.plugin_name) == (3, "text")
+    content = text.tensor.string_val[0].decode()
+    json_text = content.removeprefix("```json\n").removesuffix("\n```")
+    assert json.loads(json_text) == {"model": {"name": "ntm"}, "loss": None}
+
+
+def test_bar_shows_losses_and_time(tmp_path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with make_logger(tmp_path) as logger:
+        for step in (2, 4):
+            logger.log_training(step, metrics([[0.5]], [[0]]), [0], [True])
+            logger._progress.refresh()
+        bounded = terminal.getvalue()
+        logger.expect_last_step(8)
+        logger._progress.refresh()
+    assert "loss 0.5, 4 bits/sequence" in bounded
+    assert re.search(r"4/10.*at most \d+:\d\d left", bounded)
+    assert re.search(r"4/10.*about \d+:\d\d left", terminal.getvalue())
 
 
 def test_log_is_complete_after_an_error(tmp_path):
