@@ -26,6 +26,7 @@ from absl import flags, logging
 from ntm_jax import evaluation
 from ntm_jax.evaluation import TrainedModel, tables, traces
 from ntm_jax.evaluation.scoring import Result
+from ntm_jax.models import NTM
 from ntm_jax.pretrained import list_pretrained, restore_pretrained
 from ntm_jax.runtime import command_line, compilation_cache, distributed, sharding
 from ntm_jax.tasks import TASKS
@@ -144,7 +145,7 @@ def _output_paths() -> dict[str, Path]:
 
 
 def _check_has_memory(trained: TrainedModel) -> None:
-    if _TRACE.value is not None and trained.num_slots is None:
+    if _TRACE.value is not None and not isinstance(trained.model, NTM):
         name = trained.config["model"]["name"]
         raise ConfigError(f"trace: expected a model with a memory, got {name}")
 
@@ -179,8 +180,10 @@ def _write_files(
     if "json" in outputs:
         write_json(outputs["json"], tables.as_json(trained, results))
         yield outputs["json"]
-    if "trace" in outputs:
-        example = traces.trace_example(trained, traces.traced_size(trained, sizes), _SEED.value)
+    model, params, task = trained.model, trained.first_params, trained.task
+    if "trace" in outputs and isinstance(model, NTM):
+        size = traces.traced_size(task, sizes)
+        example = traces.trace_example(model, params, task, size, _SEED.value)
         traces.save_trace(example, outputs["trace"])
         yield outputs["trace"]
     if "plots" in outputs:

@@ -7,7 +7,7 @@ import functools
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +16,9 @@ import numpy as np
 from ntm_jax import addressing, models
 from ntm_jax.addressing import AddressParameters
 from ntm_jax.cell import NTMState, StepTrace
-from ntm_jax.evaluation.trained_model import TrainedModel
+from ntm_jax.models import NTM
 from ntm_jax.runtime import files
-from ntm_jax.tasks.base import Size
+from ntm_jax.tasks.base import Size, Task
 
 __all__ = [
     "ExampleTrace",
@@ -75,23 +75,33 @@ class HeadAnalysis(NamedTuple):
     content_share: jax.Array
 
 
-def trace_example(trained: TrainedModel, size: Size, seed: int) -> ExampleTrace:
-    """Runs the first member of a trained NTM on one example of a size.
+# Compiled once for a model and a size: training calls it after each evaluation.
+_trace = jax.jit(models.trace, static_argnums=0)
+
+
+def trace_example(model: NTM, params: Any, task: Task, size: Size, seed: int) -> ExampleTrace:
+    """Runs an NTM on one example of a size.
+
+    Args:
+      model: the NTM.
+      params: the parameters of `model`.
+      task: the task of the example.
+      size: the size of the example.
+      seed: seed of the example.
 
     Raises:
       TypeError: the model is no NTM.
     """
     key = functools.reduce(jax.random.fold_in, size, jax.random.key(seed))
-    model, params = trained.model, trained.first_params
-    inputs, targets, mask = (array[0] for array in trained.task.sample_size(key, 1, *size))
-    logits, steps = models.trace(model, params, inputs)  # type: ignore[arg-type]  # it checks
-    initial = model.apply({"params": params}, inputs.shape[-1:], method="make_initial_carry")
-    return ExampleTrace(inputs, targets, mask, jax.nn.sigmoid(logits), steps, initial)  # type: ignore[arg-type]
+    inputs, targets, mask = (array[0] for array in task.sample_size(key, 1, *size))
+    logits, steps = _trace(model, params, inputs)
+    initial: Any = model.apply({"params": params}, inputs.shape[-1:], method="make_initial_carry")
+    return ExampleTrace(inputs, targets, mask, jax.nn.sigmoid(logits), steps, initial)
 
 
-def traced_size(trained: TrainedModel, sizes: Sequence[Size]) -> Size:
+def traced_size(task: Task, sizes: Sequence[Size]) -> Size:
     """Returns the largest of the sizes with at most 60 steps, or else the smallest size."""
-    sample, key = trained.task.sample_size, jax.random.key(0)
+    sample, key = task.sample_size, jax.random.key(0)
     steps = {
         size: jax.eval_shape(functools.partial(sample, key, 1, *size)).inputs.shape[1]
         for size in sizes

@@ -8,6 +8,7 @@ from ntm_jax import FeedForward, NTMCell, models
 from ntm_jax.evaluation import traces
 from ntm_jax.evaluation.traces import ExampleTrace
 from ntm_jax.pretrained import restore_pretrained
+from ntm_jax.tasks.copy import Copy
 
 
 def test_entropy_of_one_slot_and_of_all():
@@ -90,7 +91,7 @@ def test_shares_follow_the_gate():
 
 def test_copy_moves_by_one_slot_per_step():
     trained = restore_pretrained("copy_ntm", None)
-    example = traces.trace_example(trained, (20,), seed=1)
+    example = traces.trace_example(trained.model, trained.first_params, trained.task, (20,), seed=1)
     answer = example.mask
     np.testing.assert_array_equal(example.outputs[answer] > 0.5, example.targets[answer])
     heads = traces.analyze_heads(example)
@@ -111,6 +112,5 @@ def test_arrays_load_without_pickle(tmp_path):
 
 
 def test_traced_size_has_at_most_60_steps():
-    trained = restore_pretrained("copy_ntm", None)
-    assert traces.traced_size(trained, [(10,), (29,), (30,)]) == (29,)  # 2 n + 1 steps
-    assert traces.traced_size(trained, [(50,), (40,)]) == (40,)
+    assert traces.traced_size(Copy(), [(10,), (29,), (30,)]) == (29,)  # 2 n + 1 steps
+    assert traces.traced_size(Copy(), [(50,), (40,)]) == (40,)

@@ -32,7 +32,7 @@ ALLOWED = {
     "ntm_jax": {"core", "pretrained"},
     "configs": {"training"},
     "train": {"runtime", "training"},
-    "eval": {"runtime", "tasks", "evaluation", "training", "pretrained"},
+    "eval": {"core", "runtime", "tasks", "evaluation", "training", "pretrained"},
     "experiments": LIBRARY_PACKAGES | {"configs"},
     "benchmarks": LIBRARY_PACKAGES | {"configs", "experiments"},
 }
