@@ -59,6 +59,14 @@ _WORKDIR = flags.DEFINE_string(
     None,
     "Run directory, created or resumed. Default: runs/NAME for NAME.py or NAME/config.json.",
 )
+_TRACE_EVERY_EVALS = flags.DEFINE_integer(
+    "trace_every_evals",
+    0,
+    "Number of evaluations from one trace to the next: the memory access of an NTM in one sequence "
+    "is stored in WORKDIR/traces and drawn in TensorBoard. The last evaluation has one too. 0 "
+    "stores none. It may change when a run resumes.",
+    0,
+)
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Call jax.distributed.initialize() in a SLURM or Kubernetes cluster."
 )
@@ -175,7 +183,8 @@ def main(overrides: Sequence[str]) -> None:
         command_line.fail(error)
     status: int | str = 0
     try:
-        stop_reason = train(config, path)["stop_reason"]
+        summary = train(config, path, trace_every_evals=_TRACE_EVERY_EVALS.value)
+        stop_reason = summary["stop_reason"]
         if stop_reason in signal.Signals.__members__:
             status = 128 + signal.Signals[stop_reason]
     except (CheckpointError, ConfigError, RunError, TrainingError) as error:

@@ -4,14 +4,12 @@ T is the number of time steps, H that of read or of write heads, N of memory slo
 """
 
 import functools
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ntm_jax import addressing, models
 from ntm_jax.addressing import AddressParameters
@@ -169,7 +167,7 @@ def circular_mean(weights: jax.Array) -> jax.Array:
 
 
 def as_arrays(example: ExampleTrace) -> dict[str, jax.Array]:
-    """Returns all arrays of an example and of the analysis of its heads, by name.
+    """Returns all arrays of an example, by name.
 
     The names are those of the fields; "read_" and "write_" say of which heads: "read_gate", [T, R].
     """
@@ -185,20 +183,24 @@ def as_arrays(example: ExampleTrace) -> dict[str, jax.Array]:
         "erase": steps.interface.erase,
         "add": steps.interface.add,
     }
-    for kind, analysis in analyze_heads(example).items():
+    for kind in ("read", "write"):
         arrays[f"initial_{kind}_weights"] = getattr(initial, f"{kind}_weights")
         arrays[f"{kind}_weights"] = getattr(steps, f"{kind}_weights")
-        for part in (getattr(steps.interface, kind), analysis):
-            arrays |= {f"{kind}_{name}": value for name, value in part._asdict().items()}
+        parameters = getattr(steps.interface, kind)._asdict()
+        arrays |= {f"{kind}_{name}": value for name, value in parameters.items()}
     return arrays
 
 
 def save_trace(example: ExampleTrace, path: Path) -> None:
-    """Writes `as_arrays` to a compressed .npz file, which `numpy.load` reads without pickle.
+    """Writes an example and the analysis of its heads to a compressed .npz file.
+
+    `numpy.load` reads it without pickle. The names are those of `as_arrays`, and the fields of
+    `HeadAnalysis` after "read_" and "write_".
 
     Raises:
       OSError: the file cannot be written.
     """
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **as_arrays(example))  # type: ignore[arg-type]
-    files.write_file(path, buffer.getvalue())
+    arrays = as_arrays(example)
+    for kind, analysis in analyze_heads(example).items():
+        arrays |= {f"{kind}_{name}": value for name, value in analysis._asdict().items()}
+    files.write_npz(path, arrays)

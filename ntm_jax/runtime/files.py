@@ -1,5 +1,6 @@
 """Reads JSON and .npz files with any content, and writes files completely or not at all."""
 
+import io
 import json
 import math
 import os
@@ -20,6 +21,7 @@ __all__ = [
     "parse_json",
     "read_npz",
     "write_file",
+    "write_npz",
 ]
 
 _MAX_DEPTH = 32  # of nested JSON values
@@ -124,6 +126,13 @@ def write_file(path: Path, content: str | bytes) -> None:
     temporary.write_bytes(data)
     flush(temporary)
     os.replace(temporary, path)
+
+
+def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Writes arrays to a compressed .npz file, as `write_file` does."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_file(path, buffer.getvalue())
 
 
 def flush(path: Path) -> None:

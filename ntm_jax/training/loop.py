@@ -12,11 +12,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ntm_jax import models
-from ntm_jax.evaluation import scoring
+from ntm_jax.evaluation import scoring, traces
 from ntm_jax.runtime import distributed, preemption
 from ntm_jax.tasks.base import Size
 from ntm_jax.training import run_dir
 from ntm_jax.training.checkpoints import Checkpoints
+from ntm_jax.training.config import ConfigError
 from ntm_jax.training.ensemble import Ensemble
 from ntm_jax.training.experiment import Experiment
 from ntm_jax.training.metrics_logger import MetricsLogger, NullLogger
@@ -32,7 +33,10 @@ class TrainingError(RuntimeError):
 
 
 def train(
-    config: ConfigDict, workdir: Path, on_log: Callable[[int], None] | None = None
+    config: ConfigDict,
+    workdir: Path,
+    on_log: Callable[[int], None] | None = None,
+    trace_every_evals: int = 0,
 ) -> dict[str, Any]:
     """Trains until all members are solved, or for `num_train_steps`; resumes an existing run.
 
@@ -44,13 +48,16 @@ def train(
       config: the config that a file under `configs/` returns.
       workdir: the run directory; created if it does not exist.
       on_log: called with the step after every line of training metrics.
+      trace_every_evals: number of evaluations from one trace to the next: the memory access of the
+        first member in one sequence, the same each time, is stored in `traces` and drawn for
+        TensorBoard. The last evaluation has one too. 0 stores none.
 
     Returns:
       The contents of summary.json. "stop_reason" is "solved", "num_train_steps", the name
       of the signal, or "not finite" if some members failed and the others are solved.
 
     Raises:
-      ConfigError: the config is not valid.
+      ConfigError: the config is not valid, or traces are asked of a model without a memory.
       RunError: `workdir` is locked, or holds a run with another config.
       CheckpointError: no checkpoint of the run is valid, or the next one cannot be stored.
       TrainingError: all members skipped `max_consecutive_nonfinite` training steps in a row, the
@@ -60,6 +67,9 @@ def train(
     experiment = Experiment.from_config(config)
     experiment.check_training_memory()
     experiment.check_evaluation_memory(experiment.eval_sizes, config.num_seeds)
+    if trace_every_evals and experiment.num_slots is None:
+        name = config.model.name
+        raise ConfigError(f"trace_every_evals: expected a model with a memory, got {name}")
     trainer = experiment.make_trainer()
     workdir = Path(workdir)
     checkpoints = Checkpoints(workdir)
@@ -92,6 +102,11 @@ def train(
                     solved = [tracker.solved for tracker in ensemble.trackers]
                     logger.log_evaluation(step, experiment.task, errors, solved)
                     logger.expect_last_step(ensemble.expected_last_step(config.eval_every_steps))
+                    is_last = ensemble.stop_reason or step >= config.num_train_steps
+                    num_evals = step // config.eval_every_steps
+                    if trace_every_evals and (is_last or num_evals % trace_every_evals == 0):
+                        params = distributed.fetch_to_host(state.ema_params)
+                        logger.log_trace(step, *_trace(experiment, params))
                     stalled = ensemble.stalled(step)
                     if stalled and step < config.num_train_steps:
                         ensemble.mark_restarted(step, stalled)
@@ -244,6 +259,15 @@ def _evaluate(
         errors[size] = [score if np.isfinite(score) else np.nan for score in scores]
     # Every process evaluates on its own devices, but all must take the same decisions.
     return distributed.broadcast_from_process_0(errors)
+
+
+def _trace(experiment: Experiment, params: Any) -> tuple[traces.ExampleTrace, Any]:
+    """Returns the trace of one example, and the parameters of the first member."""
+    params = jax.tree.map(lambda leaf: leaf[0], params)
+    task = experiment.task
+    size = traces.traced_size(task, experiment.eval_sizes)
+    assert isinstance(experiment.model, models.NTM)  # `train` has checked it
+    return traces.trace_example(experiment.model, params, task, size, seed=0), params
 
 
 def _steps_until_log(config: ConfigDict, step: int) -> int:

@@ -4,6 +4,8 @@ It only writes: it decides nothing and changes nothing.
 """
 
 import contextlib
+import importlib.util
+import io
 import json
 import socket
 import sys
@@ -14,13 +16,17 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from flax import traverse_util
 from rich import progress
 from rich.console import Console
 from rich.text import Text
 from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import RecordWriter
 
+from ntm_jax.evaluation import traces
+from ntm_jax.evaluation.traces import ExampleTrace
 from ntm_jax.runtime import files
 from ntm_jax.runtime.command_line import SafeStream
 from ntm_jax.tasks.base import Size, Task, format_size
@@ -29,6 +35,9 @@ from ntm_jax.training.ensemble import member_values, summarize_members
 from ntm_jax.training.train_step import TrainMetrics
 
 __all__ = ["MetricsLogger", "NullLogger"]
+
+
+_FIGURE_DPI = 80  # of TensorBoard's figures
 
 
 class _StepRate(progress.ProgressColumn):
@@ -206,6 +215,48 @@ class MetricsLogger:
             f"by {' x '.join(task.size_axes)}  {medians}{verdict}"
         )
 
+    def log_trace(self, step: int, example: ExampleTrace, params: Any) -> None:
+        """Writes the memory access in one sequence, and a summary of the parameters.
+
+        traces/STEP.npz gets the arrays of the example, and of each parameter, under "params/", the
+        root mean square, the smallest and the largest value. TensorBoard gets histograms of the
+        gates, strengths and sharpnesses of each kind of head, and a figure if there is matplotlib.
+
+        Args:
+          step: completed training steps.
+          example: the trace of the example.
+          params: the parameters of one member.
+        """
+        arrays: dict[str, Any] = {**traces.as_arrays(example)}
+        for path, leaf in traverse_util.flatten_dict(params, sep="/").items():
+            values = np.asarray(leaf, np.float32)
+            rms = np.sqrt(np.mean(np.square(values)))
+            arrays[f"params/{path}"] = np.stack([rms, values.min(), values.max()])
+        directory = self._workdir / "traces"
+        directory.mkdir(exist_ok=True)
+        files.write_npz(directory / f"{step}.npz", arrays)
+
+        for kind in ("read", "write"):
+            for name in ("gate", "strength", "sharpness"):
+                values = np.asarray(arrays[f"{kind}_{name}"]).ravel()
+                tag = f"{kind}_heads/{name}"
+                self._write_event(step=step, summary=summary.histogram(tag, values, "auto"))
+        if importlib.util.find_spec("matplotlib") is not None:
+            from ntm_jax.evaluation import plots  # matplotlib is an extra, and slow to import
+
+            figure = plots.plot_memory_access(
+                example.inputs,
+                example.outputs,
+                example.steps,
+                f"Memory access after {step:,} training steps",
+                int(np.argmax(example.mask)),
+            )
+            buffer = io.BytesIO()
+            figure.savefig(buffer, dpi=_FIGURE_DPI)
+            image = Summary.Image(encoded_image_string=buffer.getvalue())
+            value = Summary.Value(tag="memory_access", image=image)
+            self._write_event(step=step, summary=Summary(value=[value]))
+
     def log_failed(self, step: int, seeds: Sequence[int]) -> None:
         """Writes which members failed, so that a resumed run does not train them either."""
         self._write("failed", step, {"seeds": list(seeds)})
@@ -259,4 +310,4 @@ class NullLogger:
         """Writes nothing."""
 
     log = log_training = log_evaluation = log_failed = log_restarted = flush = _ignore
-    log_rates = log_json = expect_last_step = _ignore
+    log_rates = log_json = log_trace = expect_last_step = _ignore

@@ -5,6 +5,7 @@ lock              locked by the process that trains in this directory
 metrics.jsonl     a line every `log_every_steps` training steps, and one per evaluation
 events.out.*      the same for TensorBoard
 train.log         console output
+traces/           memory access in one sequence after evaluations, if asked for: STEP.npz
 checkpoints/      parameters, optimizer state and step
 summary.json      results at the end of training
 """

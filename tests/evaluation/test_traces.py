@@ -1,12 +1,9 @@
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import reference, strategies
+from support import reference
+from support.traces import random_example
 
-from ntm_jax import FeedForward, NTMCell, models
 from ntm_jax.evaluation import traces
-from ntm_jax.evaluation.traces import ExampleTrace
 from ntm_jax.pretrained import restore_pretrained
 from ntm_jax.tasks.copy import Copy
 
@@ -30,18 +27,6 @@ def test_position_is_circular(weights, position):
     weighting[list(weights)] = list(weights.values())
     distance = (traces.circular_mean(weighting) - position + 4) % 8 - 4
     assert abs(distance) < 1e-5
-
-
-def random_example(num_slots=6, num_steps=5):
-    """An example of a model with two read heads and one write head, and random parameters."""
-    cell = NTMCell(2, FeedForward((4,)), num_slots, slot_width=3, num_read_heads=2, max_shift=2)
-    model = models.NTM(cell)
-    inputs = jnp.asarray(strategies.normal(1, num_steps, 3))
-    params = strategies.init_random_params(model, inputs, seed=2)
-    initial = model.apply({"params": params}, (3,), method="make_initial_carry")
-    logits, steps = models.trace(model, params, inputs)
-    targets, mask = jnp.zeros((num_steps, 2)), jnp.ones(num_steps, bool)
-    return ExampleTrace(inputs, targets, mask, jax.nn.sigmoid(logits), steps, initial)
 
 
 @pytest.mark.parametrize("kind", ["read", "write"])
@@ -100,15 +85,16 @@ def test_copy_moves_by_one_slot_per_step():
     assert heads["read"].content_share[20, 0] > 0.5  # the delimiter: back to the start by content
 
 
-def test_arrays_load_without_pickle(tmp_path):
+def test_trace_loads_without_pickle(tmp_path):
     example = random_example()
-    arrays = traces.as_arrays(example)
-    np.savez(tmp_path / "trace.npz", **arrays)
-    with np.load(tmp_path / "trace.npz", allow_pickle=False) as loaded:
-        assert sorted(loaded) == sorted(arrays)
-        assert loaded["read_gate"].shape == (5, 2)
-        assert loaded["write_content_weights"].shape == (5, 1, 6)
-        assert all(array.shape[0] == 5 for name, array in loaded.items() if "initial" not in name)
+    traces.save_trace(example, tmp_path / "trace.npz")
+    with np.load(tmp_path / "trace.npz", allow_pickle=False) as trace:
+        assert trace.keys() >= traces.as_arrays(example).keys()
+        np.testing.assert_array_equal(trace["read_gate"], example.steps.interface.read.gate)
+        analysis = traces.analyze_heads(example)["write"]
+        np.testing.assert_array_equal(trace["write_entropy"], analysis.entropy)
+        assert trace["write_content_weights"].shape == (5, 1, 6)
+        assert all(array.shape[0] == 5 for name, array in trace.items() if "initial" not in name)
 
 
 def test_traced_size_has_at_most_60_steps():

@@ -81,7 +81,7 @@ from ntm_jax.runtime import command_line
 script = sys.argv[1]
 module = importlib.import_module(script.removesuffix(".py"))
 parse_flags = getattr(module, "_parse_flags", command_line.parse_flags)
-module.train = lambda config, workdir: print(
+module.train = lambda config, workdir, **options: print(
     json.dumps([str(workdir), config.to_dict()])
 ) or {"stop_reason": workdir.name}
 module._evaluate = lambda *arguments: None

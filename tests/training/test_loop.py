@@ -70,6 +70,20 @@ def test_run_directory_is_complete(run):
     assert "all training steps, not solved: step 12" in (workdir / "train.log").read_text()
 
 
+def test_traces_change_nothing_else(run, tmp_path):
+    workdir, _ = run
+    loop.train(tiny_config(), tmp_path, trace_every_evals=2)
+    assert_same_run(tmp_path, workdir)
+    paths = {int(path.stem): path for path in (tmp_path / "traces").glob("*.npz")}
+    assert paths.keys() == {8, 12}  # evaluations after 4, 8 and 12 steps
+    first, last = (dict(np.load(paths[step])) for step in (8, 12))
+    np.testing.assert_array_equal(first["inputs"], last["inputs"])
+    assert not np.array_equal(first["outputs"], last["outputs"])
+    bias = load_run(tmp_path).first_params["cell"]["output"]["bias"]
+    expected = [np.sqrt(np.mean(np.square(bias))), bias.min(), bias.max()]
+    np.testing.assert_allclose(last["params/cell/output/bias"], expected, rtol=1e-6)
+
+
 def test_train_builds_task_and_model_once(tmp_path, monkeypatch):
     calls = {"task": 0, "model": 0}
 

@@ -8,11 +8,14 @@ import threading
 import numpy as np
 import pytest
 from support.subprocess_utils import files_no_larger_than
+from support.traces import random_example
 from tensorboardX.proto.event_pb2 import Event
 
 from ntm_jax.tasks.copy import Copy
 from ntm_jax.training.metrics_logger import MetricsLogger
 from ntm_jax.training.train_step import TrainMetrics
+
+HEAD_PARAMETERS = ("gate", "strength", "sharpness")
 
 
 def make_logger(workdir, step=0):
@@ -150,6 +153,22 @@ def test_tensorboard_gets_text(tmp_path):
     content = text.tensor.string_val[0].decode()
     json_text = content.removeprefix("```json\n").removesuffix("\n```")
     assert json.loads(json_text) == {"model": {"name": "ntm"}, "loss": None}
+
+
+def test_tensorboard_gets_heads_and_figure(tmp_path):
+    example = random_example()
+    with make_logger(tmp_path) as logger:
+        logger.log_trace(8, example, {"cell": {"bias": np.float32([3.0, -4.0])}})
+    values = {v.tag: v for e in read_events(tmp_path) for v in e.summary.value if e.step == 8}
+    kinds = [f"{kind}_heads/{name}" for kind in ("read", "write") for name in HEAD_PARAMETERS]
+    assert sorted(values) == sorted([*kinds, "memory_access"])
+    gates = np.asarray(example.steps.interface.read.gate)
+    histogram = values["read_heads/gate"].histo
+    assert (histogram.num, histogram.max) == (gates.size, pytest.approx(gates.max()))
+    assert values["memory_access"].image.encoded_image_string.startswith(b"\x89PNG")
+    with np.load(tmp_path / "traces/8.npz") as trace:
+        np.testing.assert_array_equal(trace["read_gate"], gates)
+        np.testing.assert_allclose(trace["params/cell/bias"], [12.5**0.5, -4.0, 3.0])
 
 
 def test_bar_shows_losses_and_time(tmp_path, monkeypatch):
