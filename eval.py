@@ -24,7 +24,7 @@ from pathlib import Path
 from absl import flags, logging
 
 from ntm_jax import evaluation
-from ntm_jax.evaluation import TrainedModel, tables, traces
+from ntm_jax.evaluation import TrainedModel, page, tables, traces
 from ntm_jax.evaluation.scoring import Result
 from ntm_jax.models import NTM
 from ntm_jax.pretrained import list_pretrained, restore_pretrained
@@ -94,6 +94,12 @@ _TRACE = flags.DEFINE_string(
     "Write the memory access of an NTM in one sequence to this .npz file: head parameters, "
     "weightings, memory and what follows from them, at the largest size of at most 60 steps.",
 )
+_HTML = flags.DEFINE_string(
+    "html",
+    None,
+    "Write a page to this file that runs an NTM in the browser, step by step, on a sequence that "
+    "the reader can change.",
+)
 _PLOTS = flags.DEFINE_string(
     "plots",
     None,
@@ -126,7 +132,7 @@ def main(_: object) -> None:
 def _output_paths() -> dict[str, Path]:
     """Returns the paths to write to, by flag, after checking that they can be written to."""
     paths = {}
-    for flag in (_JSON, _TRACE):
+    for flag in (_JSON, _TRACE, _HTML):
         if flag.value is None or (flag is _JSON and flag.value == "-"):
             continue
         path = paths[flag.name] = command_line.local_path(flag.name, flag.value)
@@ -145,9 +151,10 @@ def _output_paths() -> dict[str, Path]:
 
 
 def _check_has_memory(trained: TrainedModel) -> None:
-    if _TRACE.value is not None and not isinstance(trained.model, NTM):
-        name = trained.config["model"]["name"]
-        raise ConfigError(f"trace: expected a model with a memory, got {name}")
+    name = trained.config["model"]["name"]
+    for flag in (_TRACE, _HTML):
+        if flag.value is not None and not isinstance(trained.model, NTM):
+            raise ConfigError(f"{flag.name}: expected a model with a memory, got {name}")
 
 
 def _evaluate(trained: TrainedModel, sizes: Sequence[Size], outputs: dict[str, Path]) -> None:
@@ -186,6 +193,13 @@ def _write_files(
         example = traces.trace_example(model, params, task, size, _SEED.value)
         traces.save_trace(example, outputs["trace"])
         yield outputs["trace"]
+    if "html" in outputs:
+        size = traces.traced_size(task, sizes)
+        try:
+            page.write_page(trained, size, outputs["html"], _SEED.value)
+        except ValueError as error:
+            raise ConfigError(f"html: {error}") from None
+        yield outputs["html"]
     if "plots" in outputs:
         from ntm_jax.evaluation import plots  # matplotlib is an extra, and slow to import
 

@@ -152,7 +152,12 @@ class RNN(nn.Module):
         leaves, structure = jax.tree.flatten(carry)
         learned = []
         for index, leaf in enumerate(leaves):
-            param = self.param(f"initial_{name}_{index}", lambda key, leaf=leaf: leaf)
+            key = f"initial_{name}_{index}"
+            # `self.param` would need `__call__`; `make_initial_carry` may be called by itself.
+            if self.has_variable("params", key):
+                param: jax.Array = self.get_variable("params", key)
+            else:
+                param = self.param(key, lambda _, leaf=leaf: leaf)
             learned.append(jnp.broadcast_to(param, (*batch, *leaf.shape)))
         return jax.tree.unflatten(structure, learned)
 

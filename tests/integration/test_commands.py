@@ -44,6 +44,7 @@ def test_eval_writes_table_and_files(train):
         "eval.py",
         *("--lengths", "3,20", "--slots", "16", "--sequences", "4", "--per_step"),
         *("--json", "out.json", "--plots", "plots", "--trace", "trace.npz"),
+        *("--html", "page.html"),
     )
     assert done.returncode == 0, done.stderr
     assert "runs/copy_ntm/checkpoints/6: copy, ntm" in done.stdout
@@ -65,6 +66,7 @@ def test_eval_writes_table_and_files(train):
     assert [row["length"] for row in output["results"]] == [3, 20]
     for name in ("predictions.png", "memory_access.png"):
         assert (cwd / "plots" / name).read_bytes().startswith(b"\x89PNG")
+    assert (cwd / "page.html").read_text().startswith("<!DOCTYPE html>")
     with np.load(cwd / "trace.npz") as trace:
         assert trace["write_weights"].shape == (41, 1, 16)  # 20 vectors, 16 slots
 

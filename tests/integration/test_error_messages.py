@@ -246,6 +246,7 @@ EVAL_ERRORS = [
     (["--json=missing/a.json"], "--json: no such directory: missing"),
     (["--json=~/a.json"], "--json: no such directory: /home/someone"),
     (["--trace=old"], "--trace: expected a file, got old"),
+    (["--html=missing/a.html"], "--html: no such directory: missing"),
     (["--trace=missing/a.npz"], "--trace: no such directory: missing"),
     (["--trace=gs://a"], "--trace: expected a local path, got 'gs://a' (not a path)"),
     (["--plots=none.py"], "--plots: expected a directory, got none.py"),
