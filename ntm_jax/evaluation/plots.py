@@ -4,6 +4,7 @@ Nothing here uses pyplot or other global state. Time runs to the right, bits and
 are counted from 0.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,11 @@ from matplotlib.figure import Figure
 
 from ntm_jax import models
 from ntm_jax.cell import StepTrace
+from ntm_jax.evaluation import traces
 from ntm_jax.evaluation.trained_model import TrainedModel
 from ntm_jax.tasks.base import Size, describe_size
 
 __all__ = ["plot_memory_access", "plot_predictions", "save_plots"]
-
-_MAX_TRACE_STEPS = 60  # longer sequences have steps too narrow to tell apart
 
 
 def plot_predictions(examples: Mapping[str, tuple[Any, Any]], title: str) -> Figure:
@@ -56,7 +56,7 @@ def plot_predictions(examples: Mapping[str, tuple[Any, Any]], title: str) -> Fig
     column_width = (width - left - right - bar_space - bar_width) / columns
     panel_height = np.clip(0.095 * num_bits, 0.6, 2.0)
     row_heights = [0.5, panel_height, 0.1, panel_height, 0.55]  # heading, panels, space, time axis
-    places, row, start = {}, 0, 0
+    places, row, start, marks = {}, 0, 0, []
     for name, (targets, _) in pairs.items():
         steps = min(len(targets), columns)
         if start + steps > columns:
@@ -80,15 +80,17 @@ def plot_predictions(examples: Mapping[str, tuple[Any, Any]], title: str) -> Fig
             axes.tick_params(labelleft=start == 0, labelbottom=axes is below)
             axes.set_ylabel(f"{label}\nbit" if start == 0 else "")
         errors = ((outputs > 0.5) != (targets > 0.5)) | np.isnan(outputs)
-        marks = below.plot(
-            *np.nonzero(errors), "ro", label="bit error", markersize=5.5, mec="white", mew=0.5
-        )
+        if errors.any():  # hollow marks, which show the output
+            marks = below.plot(
+                *np.nonzero(errors), "o", label="bit error", markersize=6, mfc="none", mec="red"
+            )
         below.set_xlabel("time step")
         heading = f"{name}\nbit errors: {errors.sum()} of {errors.size}"
         above.set_title(heading, loc="left", fontsize=9)
     figure.colorbar(image, cax=figure.add_subplot(grid[1:-1, -1]), label="probability of a 1")
     figure.suptitle(title, x=left / width, y=1 - 0.12 / height, ha="left", va="top")
-    figure.legend(handles=marks, loc="upper right", frameon=False, borderaxespad=0.3)
+    if marks:
+        figure.legend(handles=marks, loc="upper right", frameon=False, borderaxespad=0.3)
     return figure
 
 
@@ -99,7 +101,8 @@ def plot_memory_access(
 
     The left column has inputs, add vectors and write weightings, the right column outputs, read
     vectors and read weightings; each further head adds two rows. All heads show the same slots,
-    those that any head uses. Shift is circular: slots before slot 0 count from -1 down.
+    those that any head uses; they form a ring, so that slot 0 can follow the last slot. The colors
+    of vectors end at the 99th percentile of their magnitudes.
 
     Args:
       inputs: [T, I], the inputs of one example.
@@ -127,12 +130,18 @@ def plot_memory_access(
 
     start, stop = _used_slots(np.concatenate([write_weights, read_weights], axis=1))
     num_slots, num_heads = write_weights.shape[-1], max(adds.shape[1], reads.shape[1])
-    slots = f"{start} to {stop - 1} of" if stop - start < num_slots else "all"
+    slots = f"{start % num_slots} to {stop - 1} of" if stop - start < num_slots else "all"
+    ring = ", a ring" if start < 0 else ""
 
     def make_panels(first_panel: Any, verb: str, access: str, vectors: Any, weights: Any) -> Any:
-        limit = np.max(np.abs(vectors), where=np.isfinite(vectors), initial=0) or 1.0
-        vector_style = "component", 0, "RdBu_r", Normalize(-limit, limit), "value"
-        weight_style = f"slot ({slots} {num_slots})", start, "viridis", unit, "weight"
+        # The largest values would make all others pale.
+        magnitudes = np.abs(vectors[np.isfinite(vectors)])
+        limit = np.quantile(magnitudes, 0.99) if magnitudes.any() else 1.0
+        limit = limit or magnitudes.max()
+        beyond = np.mean(magnitudes > limit) if magnitudes.size else 0.0
+        label = f"value; {beyond:.1%} beyond" if beyond else "value"
+        vector_style = "component", 0, "RdBu_r", Normalize(-limit, limit), label
+        weight_style = f"slot ({slots} {num_slots}{ring})", start, "viridis", unit, "weight"
         weights = np.take(weights, range(start, stop), axis=-1, mode="wrap")
         yield first_panel
         for head in range(vectors.shape[1]):
@@ -152,10 +161,16 @@ def plot_memory_access(
         for row, (heading, values, label, first, colors, norm, bar_label) in enumerate(panels):
             axes = figure.add_subplot(grid[row, column])
             image = _imshow(axes, values, colors, norm, first)
-            figure.colorbar(image, ax=axes, pad=0.01, label=bar_label)
+            extend = "both" if "beyond" in bar_label else "neither"
+            figure.colorbar(image, ax=axes, pad=0.01, label=bar_label, extend=extend)
             axes.set_title(heading, loc="left", fontsize=9)
             axes.set_ylabel(label)
             axes.tick_params(labelbottom=False)
+            if label.startswith("slot"):
+                axes.yaxis.set_major_formatter(lambda slot, _: f"{round(slot) % num_slots}")
+            if first_scored_step and heading == "outputs":
+                axes.set_title("outputs (gray: not scored)", loc="left", fontsize=9)
+                axes.axvspan(-0.5, first_scored_step - 0.5, color="0.75", alpha=0.85)
             if first_scored_step is not None:
                 axes.axvline(first_scored_step - 0.5, color="red", linewidth=1, linestyle="--")
         line = "" if first_scored_step is None else " (dashed line: first scored step)"
@@ -184,29 +199,24 @@ def save_plots(
     """
     directory.mkdir(parents=True, exist_ok=True)
     model, params, task = trained.model, trained.first_params, trained.task
-    batches, examples = {}, {}
+    examples = {}
     for size in sizes:
-        key = jax.random.key(seed)
-        for number in size:
-            key = jax.random.fold_in(key, number)
-        inputs, targets, mask = batches[size] = task.sample_size(key, 1, *size)
+        key = functools.reduce(jax.random.fold_in, size, jax.random.key(seed))
+        inputs, targets, mask = task.sample_size(key, 1, *size)
         outputs = jax.nn.sigmoid(jnp.asarray(model.apply({"params": params}, inputs)))
         examples[describe_size(task, size)] = targets[mask], outputs[mask]
     figures = {
         "predictions.png": plot_predictions(examples, f"Targets and outputs: {trained.name}")
     }
     if isinstance(model, models.NTM):
-        steps = {size: batch.inputs.shape[1] for size, batch in batches.items()}
-        short = [size for size in sizes if steps[size] <= _MAX_TRACE_STEPS]
-        size = max(short, key=steps.__getitem__) if short else min(sizes, key=steps.__getitem__)
-        inputs, _, mask = (array[0] for array in batches[size])
-        logits, trace = models.trace(model, params, inputs)
+        size = traces.traced_size(task, sizes)
+        example = traces.trace_example(model, params, task, size, seed)
         figures["memory_access.png"] = plot_memory_access(
-            inputs,
-            jax.nn.sigmoid(logits),
-            trace,
+            example.inputs,
+            example.outputs,
+            example.steps,
             f"Memory access at {describe_size(task, size)}: {trained.name}",
-            first_scored_step=int(np.argmax(mask)),
+            first_scored_step=int(np.argmax(example.mask)),
         )
     for name, figure in figures.items():
         figure.savefig(directory / name)

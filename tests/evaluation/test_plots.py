@@ -63,6 +63,11 @@ class TestPredictions:
         ]
         assert figure.get_suptitle() == "NTM"
 
+    def test_legend_is_drawn_with_errors_only(self):
+        for num_errors in (0, 1):
+            examples = {"length 5": predictions(5, num_errors)}
+            assert len(plots.plot_predictions(examples, "NTM").legends) == num_errors
+
     def test_panels_show_arrays(self):
         examples = {f"length {length}": predictions(length, num_errors=2) for length in (4, 9)}
         *pairs, _ = plots.plot_predictions(examples, "NTM").axes
@@ -167,8 +172,36 @@ class TestMemoryAccess:
             ("add vectors, head 0", trace.interface.add),
             ("read vectors, head 0", trace.read_vectors),
         ):
-            limit = np.abs(vectors).max()
+            limit = np.quantile(np.abs(vectors), 0.99)
             assert shows[name].images[0].get_clim() == (-limit, limit)
+
+    def test_outlier_leaves_other_colors(self):
+        inputs, outputs, trace = access(steps=50)
+        reads = np.full_like(trace.read_vectors, 0.5)
+        reads[7, 0, 2] = 1000.0
+        figure = plots.plot_memory_access(
+            inputs, outputs, trace._replace(read_vectors=reads), "NTM"
+        )
+        limit = panels(figure)["read vectors, head 0"].images[0].get_clim()[1]
+        assert limit == 0.5
+        labels = [axes.get_ylabel() for axes in figure.axes]
+        assert "value; 0.4% beyond" in labels  # one of 250
+
+    def test_slots_are_counted_around_the_ring(self):
+        figure = plots.plot_memory_access(*access(steps=7, slots=32, start=30), "NTM")
+        axes = panels(figure)["write weighting, head 0"]
+        assert axes.get_ylabel() == "slot (28 to 6 of 32, a ring)"
+        figure.canvas.draw()
+        labels = [label.get_text() for label in axes.get_yticklabels()]
+        ticks = dict(zip(axes.get_yticks(), labels, strict=True))
+        assert ticks[-2.0] == "30"
+        assert ticks[4.0] == "4"
+
+    def test_outputs_before_the_answer_are_gray(self):
+        figure = plots.plot_memory_access(*access(), "NTM", first_scored_step=3)
+        (span,) = panels(figure)["outputs (gray: not scored)"].patches
+        assert (span.get_x(), span.get_width()) == (-0.5, 3.0)
+        assert not panels(figure)["inputs"].patches
 
     def test_every_head_has_panels(self):
         inputs, outputs, trace = access(reads=3, writes=2)
