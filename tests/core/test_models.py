@@ -336,6 +336,13 @@ def test_learned_init_is_shared_by_the_batch():
             np.testing.assert_allclose(initial.read_vectors[example, head], expected, atol=1e-6)
 
 
+def test_learned_carry_can_be_made_alone():
+    model, params = _learned()
+    shape = (BATCH, _inputs().shape[-1])
+    carry = model.apply({"params": params}, shape, method="make_initial_carry")
+    _assert_close(carry, _initial_carry(model, params))
+
+
 def test_learned_init_receives_gradients():
     grads = _param_gradients(*_learned())
     for name in ("memory", "read_weights", "write_weights", "controller_0", "controller_1"):
