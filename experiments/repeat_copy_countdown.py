@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 from absl import app, logging
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from experiments import cli, results
@@ -90,20 +91,25 @@ def draw(line: Mapping[str, Any]) -> Figure:
     columns = (line[key] for key in ("requested", "produced", "after_each_repeat"))
     for requested, produced, values in zip(*columns, strict=True):
         if requested in _DRAWN:
+            # Darker for more repeats; the markers differ too.
+            index = _DRAWN.index(requested)
+            style = {"color": colormaps["viridis"](0.8 - 0.25 * index), "marker": "os^D"[index]}
             until = requested if produced is None else int(produced)
             outcome = "no end marker" if produced is None else f"{produced:g} produced"
             axes.plot(
                 range(1, until + 1),
                 values[:until],
-                "o-" if requested in _TRAINING else "o--",
+                linestyle="-" if requested in _TRAINING else "--",
                 label=f"{requested} requested, {outcome}",
+                **style,
             )
     axes.set(
-        title="Remaining repeats in the memory of a model trained on 1 to 10 repeats",
+        title="Remaining repeats in the memory; training has 1 to 10 repeats, dashed: more",
         xlabel="repeats produced",
         ylabel=f"memory value at slot {line['slot']}, column {line['column']}",
         xlim=(0, None),
     )
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False)
     return figure
 

@@ -47,26 +47,39 @@ def main(argv: list[str]) -> None:
 
 
 def draw(lines: list[dict[str, Any]]) -> Figure:
-    """Draws a panel for each config, and in it a line for each model."""
+    """Draws a panel for each config, and in it a line for each model.
+
+    The area of a dot is proportional to the number of models whose lines meet there. A line ends
+    with a cross if the model outputs no end marker when more repeats are requested.
+    """
     figure = Figure(figsize=(8, 4.5), layout="constrained", dpi=150)
     panels = figure.subplots(1, len(lines), squeeze=False, sharey=True)[0]
     for axes, line in zip(panels, lines, strict=True):
         requested = line["requested"]
         axes.plot(requested, requested, color="black", linestyle="--", linewidth=1, label="exact")
-        for index, produced in enumerate(line["produced"]):
-            repeats = [np.nan if value is None else value for value in produced]
-            label = "one model" if index == 0 else None
-            axes.plot(requested, repeats, "C0", alpha=0.5, label=label)
+        models = np.array(line["produced"], float)  # None becomes NaN
+        for index, repeats in enumerate(models):
+            label = None if index else "one model"
+            axes.plot(requested, repeats, "C0", alpha=0.5, linewidth=1, label=label)
+        x = np.broadcast_to(requested, models.shape)
+        valid = ~np.isnan(models)
+        points, counts = np.unique(np.stack([x, models], -1)[valid], axis=0, return_counts=True)
+        label = "area: number of models"
+        axes.scatter(*points.T, s=7 * counts, color="C0", linewidths=0, label=label, zorder=3)
+        # The last step with a marker of models that have none for a larger number.
+        last = valid & ~np.pad(valid[:, 1:], ((0, 0), (0, 1)), constant_values=True)
+        axes.plot(x[last], models[last], "x", color="#D55E00", label="then no end marker", zorder=4)
         axes.axvspan(0, 10, color="0.93", zorder=0)
+        model = results.MODELS[line["name"].removeprefix("repeat_copy_")]
         axes.set(
-            title=results.MODELS[line["name"].removeprefix("repeat_copy_")],
+            title=f"{model}, {len(models)} seeds",
             xlabel="repeats requested (training: gray)",
-            xlim=(0, requested[-1]),
+            xlim=(0, requested[-1] + 0.5),
             xticks=range(0, requested[-1] + 1, 5),
             ylim=(0, None),
         )
     panels[0].set_ylabel("repeats produced before the end marker")
-    panels[0].legend(frameon=False)
+    panels[0].legend(frameon=False, loc="upper left")
     return figure
 
 

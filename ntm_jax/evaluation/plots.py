@@ -1,7 +1,8 @@
-"""Plots of the outputs and the memory access of a trained model: the paper's figures 4 and 6.
+"""Plots of the outputs, the memory access and the memory of a trained model; figures 4 and 6.
 
 Nothing here uses pyplot or other global state. Time runs to the right, bits and slots upwards; all
-are counted from 0.
+are counted from 0. The slots form a ring: slot N - 1 is next to slot 0. A quantity has the same
+colors in all figures: bits gray, contents of the memory red and blue, weightings green and yellow.
 """
 
 import functools
@@ -10,31 +11,40 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from ntm_jax import models
 from ntm_jax.cell import StepTrace
-from ntm_jax.evaluation import traces
+from ntm_jax.evaluation.traces import ExampleTrace, analyze_heads, trace_example, traced_size
 from ntm_jax.evaluation.trained_model import TrainedModel
 from ntm_jax.tasks.base import Size, describe_size
+from ntm_jax.tasks.ngrams import Ngrams, optimal_probabilities
 
-__all__ = ["plot_memory_access", "plot_predictions", "save_plots"]
+__all__ = ["plot_heads", "plot_memory", "plot_memory_access", "plot_predictions", "save_plots"]
+
+# Distinct in every kind of color blindness, from each other and from the colors of the memory.
+READ_COLOR, WRITE_COLOR = "#009E73", "#E69F00"
+_LINE_COLOR, _MARK_COLOR = "#0072B2", "#D55E00"
+# Inputs below 0, such as priorities, are blue, so that 0 is black and 1 white in all panels.
+SIGNED_BITS = LinearSegmentedColormap.from_list("signed_bits", ["#56B4E9", "black", "white"])
+_ROW_LABELS = ("targets", "outputs", "optimal")
+_MAX_STEPS_PER_ROW, _MAX_EXAMPLES_PER_ROW = 120, 6
 
 
-def plot_predictions(examples: Mapping[str, tuple[Any, Any]], title: str) -> Figure:
+def plot_predictions(examples: Mapping[str, tuple[Any, ...]], title: str) -> Figure:
     """Plots targets above outputs of several examples, with bit errors marked: figure 4.
 
-    The width of a panel is proportional to its number of steps, up to 120 steps, which fill a row.
-    Short sequences share a row, in the order given. An output counts as a bit error if it is NaN
-    or on the other side of 0.5 than the target.
+    Up to 120 steps share a row, in the order given; the steps of a row are equally wide. An output
+    counts as a bit error if it is NaN or on the other side of 0.5 than the target.
 
     Args:
       examples: targets [L, O] and output probabilities [L, O] at the scored steps, by name, such
-        as "length 10".
+        as "length 10". A third array has the probabilities of the Bayes-optimal estimator.
       title: title of the figure.
 
     Raises:
@@ -42,55 +52,69 @@ def plot_predictions(examples: Mapping[str, tuple[Any, Any]], title: str) -> Fig
     """
     if not examples:
         raise ValueError("examples: expected at least one, got none")
-    pairs = {}
-    for name, pair in examples.items():
-        targets, outputs = pairs[name] = [np.asarray(array, float) for array in pair]
-        if targets.ndim != 2 or targets.shape != outputs.shape:
-            shapes = f"{targets.shape} and {outputs.shape}"
-            raise ValueError(f"examples[{name!r}]: expected two arrays [L, O], got {shapes}")
+    arrays: dict[str, list[np.ndarray]] = {}
+    rows: list[list[str]] = [[]]
+    for name, values in examples.items():
+        targets, *others = arrays[name] = [np.asarray(array, float) for array in values]
+        if targets.ndim != 2 or {array.shape for array in others} != {targets.shape}:
+            shapes = " and ".join(str(array.shape) for array in arrays[name])
+            raise ValueError(f"examples[{name!r}]: expected arrays [L, O], got {shapes}")
+        steps = sum(len(arrays[other][0]) for other in [*rows[-1], name])
+        if steps > _MAX_STEPS_PER_ROW or len(rows[-1]) == _MAX_EXAMPLES_PER_ROW:
+            rows.append([])
+        rows[-1].append(name)
+    rows = [row for row in rows if row]
 
-    # All sizes in inches; the grid has a column per time step, so that steps are equally wide.
-    width, left, right, top = 13.0, 0.8, 0.72, 0.4
-    max_steps, num_bits = np.max([targets.shape for targets, _ in pairs.values()], axis=0)
-    columns, bar_space, bar_width = int(np.clip(max_steps, 40, 120)), 0.25, 0.18
-    column_width = (width - left - right - bar_space - bar_width) / columns
-    panel_height = np.clip(0.095 * num_bits, 0.6, 2.0)
-    row_heights = [0.5, panel_height, 0.1, panel_height, 0.55]  # heading, panels, space, time axis
-    places, row, start, marks = {}, 0, 0, []
-    for name, (targets, _) in pairs.items():
-        steps = min(len(targets), columns)
-        if start + steps > columns:
-            row, start = row + 1, 0
-        places[name] = row * len(row_heights), start, start + steps
-        start += round((max(steps * column_width, 1.6) + 0.3) / column_width)  # headings need 1.6
-
-    heights, widths = row_heights * (row + 1), [column_width] * columns + [bar_space, bar_width]
-    height = top + sum(heights)
+    # All sizes in inches.
+    num_panels = max(map(len, arrays.values()))
+    num_bits = max(targets.shape[1] for targets, *_ in arrays.values())
+    left, right, gap, space, heading_width = 0.8, 1.1, 0.35, 0.1, 1.6 if num_panels == 2 else 4.6
+    panel_height = np.clip(0.12 * num_bits, 0.6, 2.0)
+    row_height = 1.05 + num_panels * (panel_height + space)
+    layout = []
+    for row in rows:
+        lengths = np.array([len(arrays[name][0]) for name in row])
+        step_widths = np.linspace(0.28, 0.001, 2000)
+        widths = np.maximum(step_widths[:, None] * lengths, heading_width) + gap
+        chosen = np.argmax(widths.sum(axis=1) <= 13 - left - right + gap)
+        layout.append((step_widths[chosen], np.cumsum([0, *widths[chosen]])))
+    row_widths = [edges[-1] - gap for _, edges in layout]
+    row_width = max(*row_widths, 0.09 * len(title) - right)
+    width, height = left + row_width + right, 0.35 + row_height * len(rows)
     figure = Figure((width, height), dpi=110)
-    figure.subplots_adjust(left / width, 0, 1 - right / width, 1 - top / height, wspace=0, hspace=0)
-    grid = figure.add_gridspec(
-        len(heights), len(widths), height_ratios=heights, width_ratios=widths
-    )
-    for name, (targets, outputs) in pairs.items():
-        row, start, stop = places[name]
-        above = figure.add_subplot(grid[row + 1, start:stop])
-        below = figure.add_subplot(grid[row + 3, start:stop])
-        for axes, label, values in ((above, "targets", targets), (below, "outputs", outputs)):
-            image = _imshow(axes, values, "gray", Normalize(0, 1))
-            axes.tick_params(labelleft=start == 0, labelbottom=axes is below)
-            axes.set_ylabel(f"{label}\nbit" if start == 0 else "")
-        errors = ((outputs > 0.5) != (targets > 0.5)) | np.isnan(outputs)
-        if errors.any():  # hollow marks, which show the output
-            marks = below.plot(
-                *np.nonzero(errors), "o", label="bit error", markersize=6, mfc="none", mec="red"
-            )
-        below.set_xlabel("time step")
-        heading = f"{name}\nbit errors: {errors.sum()} of {errors.size}"
-        above.set_title(heading, loc="left", fontsize=9)
-    figure.colorbar(image, cax=figure.add_subplot(grid[1:-1, -1]), label="probability of a 1")
-    figure.suptitle(title, x=left / width, y=1 - 0.12 / height, ha="left", va="top")
-    if marks:
-        figure.legend(handles=marks, loc="upper right", frameon=False, borderaxespad=0.3)
+
+    total_errors = 0
+    for index, (step_width, edges) in enumerate(layout):
+        for name, x in zip(rows[index], edges[:-1], strict=True):
+            y, (targets, *others) = 0.9 + index * row_height, arrays[name]
+            errors = [((values > 0.5) != (targets > 0.5)) | np.isnan(values) for values in others]
+            panels = []
+            for label, array in zip(_ROW_LABELS, arrays[name], strict=False):
+                axes = _add_axes(figure, left + x, y, len(array) * step_width, panel_height)
+                image = _imshow(axes, array, "gray", Normalize(0, 1))
+                axes.tick_params(labelleft=x == 0, labelbottom=False)
+                axes.set_ylabel(f"{label}\nbit" if x == 0 else "")
+                panels.append(axes)
+                y += panel_height + space
+            # Open marks, smaller than a cell: the output stays visible.
+            size = 50 * min(step_width, panel_height / targets.shape[1])
+            style = {"markersize": np.clip(size, 3, 7), "mew": np.clip(size / 4, 0.8, 1.6)}
+            for axes, wrong in zip(panels[1:], errors, strict=True):
+                marks = axes.plot(*np.nonzero(wrong), "s", mfc="none", mec=_MARK_COLOR, **style)
+                total_errors += wrong.sum()
+            axes.tick_params(labelbottom=True)
+            axes.set_xlabel("time step")
+            text = f"{name}\nbit errors: {errors[0].sum()} of {targets.size}"
+            if errors[1:]:
+                cost, optimal_cost = (_cost(values, targets) for values in others)
+                text += f" (Bayes-optimal: {errors[1].sum()})"
+                text += f", cost: {cost:.1f} bits (Bayes-optimal: {optimal_cost:.1f})"
+            panels[0].set_title(text, loc="left", fontsize=9)
+    bar_axes = _add_axes(figure, left + row_widths[0] + 0.25, 0.9, 0.18, row_height - 1.05 - space)
+    figure.colorbar(image, cax=bar_axes, label="probability of a 1")
+    figure.suptitle(title, x=left / width, y=1 - 0.12 / height, ha="left", va="top", fontsize=11)
+    if total_errors:
+        figure.legend(marks, ["bit error"], loc="lower right", frameon=False, borderaxespad=0.1)
     return figure
 
 
@@ -100,16 +124,16 @@ def plot_memory_access(
     """Plots the vectors written and read, and the weightings of all heads: figure 6.
 
     The left column has inputs, add vectors and write weightings, the right column outputs, read
-    vectors and read weightings; each further head adds two rows. All heads show the same slots,
-    those that any head uses; they form a ring, so that slot 0 can follow the last slot. The colors
-    of vectors end at the 99th percentile of their magnitudes.
+    vectors and read weightings; each further head adds two panels. All heads show the same slots,
+    those that any head uses.
 
     Args:
       inputs: [T, I], the inputs of one example.
       outputs: [T, O], output probabilities.
       trace: the second result of `models.trace` for this example, leaves [T, ...].
       title: title of the figure.
-      first_scored_step: if given, a dashed line marks the start of this step in every panel.
+      first_scored_step: if given, a dashed line marks the start of this step in every panel, and
+        outputs before it are hatched.
 
     Raises:
       ValueError: an array has a batch axis, or another number of steps.
@@ -128,54 +152,175 @@ def plot_memory_access(
         if array.ndim != name.count(",") + 1 or len(array) != len(inputs):
             raise ValueError(f"expected {name} with T = {len(inputs)}, got shape {array.shape}")
 
-    start, stop = _used_slots(np.concatenate([write_weights, read_weights], axis=1))
-    num_slots, num_heads = write_weights.shape[-1], max(adds.shape[1], reads.shape[1])
-    slots = f"{start % num_slots} to {stop - 1} of" if stop - start < num_slots else "all"
-    ring = ", a ring" if start < 0 else ""
+    num_slots = write_weights.shape[-1]
+    start, stop = used_slots(np.concatenate([write_weights, read_weights], axis=1))
+    limit, largest = color_limit(adds, reads)
+    value_label = "value" if limit == largest else f"value\n(largest: {largest:.3g})"
+    vector_style = "component", 0, "RdBu_r", Normalize(-limit, limit), value_label
+    unit = Normalize(0, 1)
 
-    def make_panels(first_panel: Any, verb: str, access: str, vectors: Any, weights: Any) -> Any:
-        # The largest values would make all others pale.
-        magnitudes = np.abs(vectors[np.isfinite(vectors)])
-        limit = np.quantile(magnitudes, 0.99) if magnitudes.any() else 1.0
-        limit = limit or magnitudes.max()
-        beyond = np.mean(magnitudes > limit) if magnitudes.size else 0.0
-        label = f"value; {beyond:.1%} beyond" if beyond else "value"
-        vector_style = "component", 0, "RdBu_r", Normalize(-limit, limit), label
-        weight_style = f"slot ({slots} {num_slots}{ring})", start, "viridis", unit, "weight"
+    def head_panels(verb: str, access: str, vectors: Any, weights: Any) -> Any:
+        weight_style = _slot_label(start, stop, num_slots), start, "viridis", unit, "weight"
         weights = np.take(weights, range(start, stop), axis=-1, mode="wrap")
-        yield first_panel
         for head in range(vectors.shape[1]):
             yield f"{verb} vectors, head {head}", vectors[:, head], *vector_style
             yield f"{access} weighting, head {head}", weights[:, head], *weight_style
 
-    unit, input_norm = Normalize(0, 1), Normalize(min(inputs.min(), 0), max(inputs.max(), 1))
-    first_panel = "inputs", inputs, "bit", 0, "gray", input_norm, "value"
-    left = make_panels(first_panel, "add", "write", adds, write_weights)
-    first_panel = "outputs", outputs, "bit", 0, "gray", unit, "probability"
-    right = make_panels(first_panel, "read", "read", reads, read_weights)
-    ratios = [1.0] + ([1.5, 2.5] if num_heads == 1 else [1.0, 1.4]) * num_heads
-    height = 0.9 + 1.25 * sum(ratios) + 0.33 * len(ratios)
-    figure = Figure((13.0, height), dpi=110, layout="constrained")
-    grid = figure.add_gridspec(len(ratios), 2, height_ratios=ratios)
-    for column, panels in enumerate((left, right)):
-        for row, (heading, values, label, first, colors, norm, bar_label) in enumerate(panels):
-            axes = figure.add_subplot(grid[row, column])
+    signed = np.min(inputs) < 0
+    bits_style = (SIGNED_BITS, Normalize(-1, 1)) if signed else ("gray", unit)
+    unscored = ", not scored where hatched" if first_scored_step else ""
+    inputs_panel = "inputs", inputs, "bit", 0, *bits_style, "value"
+    outputs_panel = f"outputs{unscored}", outputs, "bit", 0, "gray", unit, "probability"
+    columns = (
+        [inputs_panel, *head_panels("add", "write", adds, write_weights)],
+        [outputs_panel, *head_panels("read", "read", reads, read_weights)],
+    )
+
+    # All sizes in inches. The column with fewer heads has higher panels.
+    ratios = [1.9, 3.2] if max(map(len, columns)) == 3 else [1.25, 1.75]
+    heads_height = (max(map(len, columns)) // 2) * (sum(ratios) + 0.7)
+    figure = Figure((13.0, 2.8 + heads_height), dpi=110)
+    for left, panels in zip((0.8, 7.3), columns, strict=True):
+        y, num_heads = 0.75, len(panels) // 2
+        scale = (heads_height / num_heads - 0.7) / sum(ratios)
+        heights = [1.3, *[ratio * scale for ratio in ratios] * num_heads]
+        for panel, panel_height in zip(panels, heights, strict=True):
+            heading, values, label, first, colors, norm, bar_label = panel
+            axes = _add_axes(figure, left, y, 4.7, panel_height)
             image = _imshow(axes, values, colors, norm, first)
-            extend = "both" if "beyond" in bar_label else "neither"
-            figure.colorbar(image, ax=axes, pad=0.01, label=bar_label, extend=extend)
+            bar_axes = _add_axes(figure, left + 4.76, y, 0.13, panel_height)
+            figure.colorbar(image, cax=bar_axes, label=bar_label, extend=_extend(values, norm))
             axes.set_title(heading, loc="left", fontsize=9)
             axes.set_ylabel(label)
             axes.tick_params(labelbottom=False)
             if label.startswith("slot"):
-                axes.yaxis.set_major_formatter(lambda slot, _: f"{round(slot) % num_slots}")
-            if first_scored_step and heading == "outputs":
-                axes.set_title("outputs (gray: not scored)", loc="left", fontsize=9)
-                axes.axvspan(-0.5, first_scored_step - 0.5, color="0.75", alpha=0.85)
+                _number_slots(axes, num_slots)
             if first_scored_step is not None:
-                axes.axvline(first_scored_step - 0.5, color="red", linewidth=1, linestyle="--")
+                _mark_first_scored_step(axes, first_scored_step)
+                if unscored and heading.startswith("outputs"):
+                    hatch: Any = {"facecolor": (1, 1, 1, 0.6), "edgecolor": "0.4", "hatch": "///"}
+                    axes.axvspan(-0.5, first_scored_step - 0.5, linewidth=0, **hatch)
+            y += panel_height + 0.35
         line = "" if first_scored_step is None else " (dashed line: first scored step)"
         axes.set_xlabel(f"time step{line}")
         axes.tick_params(labelbottom=True)
+    figure.suptitle(title, y=1 - 0.1 / figure.get_figheight(), va="top")
+    return figure
+
+
+def plot_heads(example: ExampleTrace, title: str) -> Figure:
+    """Plots the head parameters and the position of each head over time, a row for each head.
+
+    The content share is the part of the weighting that came from the content weighting. A position
+    is the circular centre of mass of the weighting; the fainter it is, the more slots the weighting
+    covers. Lines join positions: dark if a shift explains the movement, else in another color.
+
+    Args:
+      example: the trace.
+      title: title of the figure.
+    """
+    analyses, interface = analyze_heads(example), example.steps.interface
+    weights = {"read": example.steps.read_weights, "write": example.steps.write_weights}
+    start, stop = used_slots(np.concatenate([*weights.values()], axis=1))
+    num_slots, max_shift = weights["read"].shape[-1], interface.read.shift.shape[-1] // 2
+    rows = [(kind, head) for kind in weights for head in range(weights[kind].shape[1])]
+    steps = np.arange(len(example.inputs))
+    figure = Figure((13.0, 1.1 + 1.45 * len(rows)), dpi=110, layout="constrained")
+    panels = figure.subplots(len(rows), 5, sharex=True, sharey="col", squeeze=False)
+    for (kind, head), row in zip(rows, panels, strict=True):
+        parameters = jax.tree.map(lambda leaf, head=head: leaf[:, head], getattr(interface, kind))
+        analysis = jax.tree.map(lambda leaf, head=head: np.asarray(leaf)[:, head], analyses[kind])
+        gates, strengths, sharpness, entropy, positions = row
+        gates.fill_between(steps, analysis.content_share, step="mid", color="0.75", linewidth=0)
+        gates.plot(steps, parameters.gate, color=_LINE_COLOR)
+        gates.set(ylim=(-0.05, 1.05), ylabel=f"{kind} head {head}")
+        strengths.plot(steps, parameters.strength, color=_LINE_COLOR)
+        sharpness.plot(steps, parameters.sharpness, color=_LINE_COLOR)
+        entropy.plot(steps, analysis.entropy, color=_LINE_COLOR)
+        entropy.set_ylim(-0.03 * np.log2(num_slots), 1.03 * np.log2(num_slots) + 0.01)
+        position = (analysis.position - start) % num_slots + start
+        fade = np.clip(1 - analysis.entropy / np.log2(max(num_slots, 2)), 0.05, 1)
+        is_shift = np.abs(analysis.movement) <= max_shift + 0.5
+        rgb = np.where(is_shift[:, None], to_rgb(_LINE_COLOR), to_rgb(_MARK_COLOR))
+        colors = np.column_stack([rgb, fade])
+        ends: Any = np.stack([[steps - 1, position - analysis.movement], [steps, position]])
+        segments = LineCollection(ends.transpose(2, 0, 1)[1:], colors=colors[1:], linewidths=1)
+        positions.add_collection(segments)
+        positions.scatter(steps, position, s=7, c=colors, zorder=3)
+        positions.set_ylim(start - 0.5, stop - 0.5)
+        _number_slots(positions, num_slots)
+        for axes in row:
+            _mark_first_scored_step(axes, int(np.argmax(example.mask)))
+            axes.xaxis.get_major_locator().set_params(integer=True)
+    headings = (
+        "gate (line), content share (filled)",
+        "key strength",
+        "sharpness",
+        "entropy of the weighting (bits)",
+        f"position: {_slot_label(start, stop, num_slots)}\norange: moves further than a shift",
+    )
+    for axes, heading in zip(panels[0], headings, strict=True):
+        axes.set_title(heading, fontsize=9)
+    for axes in panels[0, 1:3]:
+        axes.set_yscale("log")
+        axes.set_ylim(min(1.0, axes.get_ylim()[0]), 1.2 * axes.get_ylim()[1])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=7))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    figure.supxlabel("time step (dashed line: first scored step)", fontsize=10)
+    figure.suptitle(title)
+    return figure
+
+
+def plot_memory(example: ExampleTrace, title: str) -> Figure:
+    """Plots the used slots of the memory before, between and after the two parts of an example.
+
+    The panels are the memory before step 0, before the first scored step and after the last step,
+    and the change during the scored steps. Triangles mark the slot of largest weight of each head,
+    in the last panel at all scored steps.
+
+    Args:
+      example: the trace.
+      title: title of the figure.
+    """
+    memory, read_weights, write_weights = (
+        np.concatenate([getattr(example.initial, name)[None], getattr(example.steps, name)])
+        for name in ("memory", "read_weights", "write_weights")
+    )
+    start, stop = used_slots(np.concatenate([write_weights, read_weights], axis=1)[1:])
+    num_slots, first, last = memory.shape[1], int(np.argmax(example.mask)), len(memory) - 1
+    change, scored = memory[last] - memory[first], slice(first + 1, None)
+    panels = [  # heading, values, indices of the weightings to mark
+        ("before step 0", memory[0], slice(0, 1)),
+        (f"before step {first}, the first scored step", memory[first], slice(first, first + 1)),
+        (f"after step {last - 1}, the last step", memory[last], slice(last, None)),
+        (f"change from step {first} to {last - 1}", change, scored),
+    ]
+    panels = panels[1:] if first == 0 else panels
+    limit, _ = color_limit(example.steps.interface.add, example.steps.read_vectors)
+    norm, shown = Normalize(-limit, limit), np.stack([values for _, values, _ in panels])
+    height = 1.6 + np.clip(0.1 * (stop - start), 2, 7)
+    figure = Figure((13.0, height), dpi=110, layout="constrained")
+    all_axes = figure.subplots(1, len(panels), sharey=True)
+    for axes, (heading, values, during) in zip(all_axes, panels, strict=True):
+        values = np.take(values, range(start, stop), axis=0, mode="wrap")
+        image = _imshow(axes, values.T, "RdBu_r", norm, start)
+        axes.set_title(heading, fontsize=9)
+        axes.set_xlabel("component")
+        marks = []
+        for weights, edge, marker, color in (
+            (write_weights, 0, ">", WRITE_COLOR),
+            (read_weights, 1, "<", READ_COLOR),
+        ):
+            slots = (np.unique(weights[during].argmax(-1)) - start) % num_slots + start
+            style = {"transform": axes.get_yaxis_transform(), "clip_on": False}
+            marks += axes.plot(np.full(len(slots), edge), slots, marker, color=color, **style)
+    all_axes[0].set_ylabel(_slot_label(start, stop, num_slots))
+    _number_slots(all_axes[0], num_slots)
+    label = f"value (largest: {color_limit(shown)[1]:.3g})"
+    figure.colorbar(image, ax=all_axes, pad=0.01, label=label, extend=_extend(shown, norm))
+    labels = ["slot of a write head", "slot of a read head"]
+    figure.legend(marks, labels, loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(title)
     return figure
 
@@ -183,10 +328,13 @@ def plot_memory_access(
 def save_plots(
     trained: TrainedModel, sizes: Sequence[Size], directory: Path, seed: int
 ) -> list[Path]:
-    """Plots fresh examples of each size, and the memory access at one of the sizes.
+    """Plots fresh examples of each size, and the trace of an NTM at one of the sizes.
 
-    Writes predictions.png and, for an NTM, memory_access.png, which shows the largest size of at
-    most 60 steps, or else the smallest size.
+    Writes NAME_predictions.png and, for an NTM, NAME_memory_access.png, NAME_heads.png and
+    NAME_memory.png, which show the largest size of at most 60 steps, or else the smallest size.
+    NAME is that of the checkpoint, such as copy_ntm for a pretrained model, copy_ntm_step3000 for a
+    run, and copy_ntm_step3000_seed6 for a member of an ensemble: only figures of the same
+    checkpoint are overwritten.
 
     Args:
       trained: the model; of an ensemble, the first member is used.
@@ -199,50 +347,52 @@ def save_plots(
     """
     directory.mkdir(parents=True, exist_ok=True)
     model, params, task = trained.model, trained.first_params, trained.task
-    examples = {}
+    name, examples, apply = _checkpoint_name(trained), {}, jax.jit(model.apply)
+    suffix = f"{trained.name} ({name})"
     for size in sizes:
         key = functools.reduce(jax.random.fold_in, size, jax.random.key(seed))
         inputs, targets, mask = task.sample_size(key, 1, *size)
-        outputs = jax.nn.sigmoid(jnp.asarray(model.apply({"params": params}, inputs)))
-        examples[describe_size(task, size)] = targets[mask], outputs[mask]
-    figures = {
-        "predictions.png": plot_predictions(examples, f"Targets and outputs: {trained.name}")
-    }
+        rows = [targets, jax.nn.sigmoid(apply({"params": params}, inputs))]
+        if isinstance(task, Ngrams):
+            rows.append(optimal_probabilities(inputs, task.context_length))
+        examples[describe_size(task, size)] = tuple(row[mask] for row in rows)
+    figures = {"predictions": plot_predictions(examples, f"Targets and outputs: {suffix}")}
     if isinstance(model, models.NTM):
-        size = traces.traced_size(task, sizes)
-        example = traces.trace_example(model, params, task, size, seed)
-        figures["memory_access.png"] = plot_memory_access(
+        size = traced_size(task, sizes)
+        example = trace_example(model, params, task, size, seed)
+        suffix = f"{describe_size(task, size)}: {suffix}"
+        figures["memory_access"] = plot_memory_access(
             example.inputs,
             example.outputs,
             example.steps,
-            f"Memory access at {describe_size(task, size)}: {trained.name}",
+            f"Memory access at {suffix}",
             first_scored_step=int(np.argmax(example.mask)),
         )
-    for name, figure in figures.items():
-        figure.savefig(directory / name)
-    return [directory / name for name in figures]
+        figures["heads"] = plot_heads(example, f"Heads at {suffix}")
+        figures["memory"] = plot_memory(example, f"Memory at {suffix}")
+    paths = {directory / f"{name}_{kind}.png": figure for kind, figure in figures.items()}
+    for path, figure in paths.items():
+        figure.savefig(path)
+    return [*paths]
 
 
-def _imshow(axes: Axes, values: np.ndarray, colors: str, norm: Normalize, first=0) -> Any:
-    """Draws [T, rows], with rows counted from `first`, and returns the image."""
-    steps, rows = values.shape
-    nearest = steps <= axes.bbox.width and rows <= axes.bbox.height
-    axes.locator_params(steps=[1, 2, 4, 5, 10], integer=True, min_n_ticks=1)
-    return axes.imshow(
-        values.T,
-        cmap=colors,
-        norm=norm,
-        aspect="auto",
-        interpolation="nearest" if nearest else "auto",
-        origin="lower",
-        extent=(-0.5, steps - 0.5, first - 0.5, first + rows - 0.5),
-    )
+def color_limit(*vectors: Any) -> tuple[float, float]:
+    """Returns the limit of the colors for values of the memory, and the largest absolute value.
+
+    The limit is at most twice the 95th percentile of the absolute values, so that a few outliers
+    do not make all others pale. Both are 1 if no value is finite or none differs from 0.
+    """
+    values = np.abs(np.concatenate([np.ravel(array) for array in vectors]))
+    values = values[np.isfinite(values)]
+    largest = float(values.max(initial=0)) or 1.0
+    limit = 2 * float(np.percentile(values, 95)) if len(values) else 0.0
+    return min(limit or largest, largest), largest
 
 
-def _used_slots(weights: np.ndarray) -> tuple[int, int]:
+def used_slots(weights: np.ndarray) -> tuple[int, int]:
     """Returns the range of slots that some weights [T, heads, N] use, with a margin of two slots.
 
-    Slots are circular: the range leaves out the longest unused stretch, and starts below 0 if the
+    Slots form a ring: the range leaves out the longest unused stretch, and starts below 0 if the
     used slots continue across slot 0.
     """
     num_slots = weights.shape[-1]
@@ -257,3 +407,66 @@ def _used_slots(weights: np.ndarray) -> tuple[int, int]:
     first = first if first <= last else first - num_slots
     # A range that does not cross slot 0 starts at slot 0, not in the margin below it.
     return (first - 2 if first < 0 else max(first - 2, 0)), min(last + 3, first + num_slots)
+
+
+def _checkpoint_name(trained: TrainedModel) -> str:
+    """Returns a name for files: that of a pretrained model, or of a run with step and seed."""
+    path = Path(trained.checkpoint)
+    if path.parent.name != "checkpoints":
+        return path.stem
+    seed = f"_seed{trained.seeds[0]}" if trained.config["num_seeds"] > 1 else ""
+    return f"{path.parent.parent.name}_step{path.name}{seed}"
+
+
+def _add_axes(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
+    """Adds axes whose upper left corner is at (x, y) from that of the figure, in inches."""
+    total_width, total_height = figure.get_size_inches()
+    bottom = 1 - (y + height) / total_height
+    return figure.add_axes((x / total_width, bottom, width / total_width, height / total_height))
+
+
+def _imshow(axes: Axes, values: np.ndarray, colors: Any, norm: Normalize, first: int = 0) -> Any:
+    """Draws [T, rows], with rows counted from `first`, and returns the image; NaN is hatched."""
+    steps, rows = values.shape
+    nearest = steps <= axes.bbox.width and rows <= axes.bbox.height
+    axes.locator_params(steps=[1, 2, 4, 5, 10], integer=True, min_n_ticks=1)
+    axes.patch.set(facecolor="white", edgecolor=_MARK_COLOR, hatch="xxx")
+    return axes.imshow(
+        values.T,
+        cmap=colors,
+        norm=norm,
+        aspect="auto",
+        interpolation="nearest" if nearest else "auto",
+        origin="lower",
+        extent=(-0.5, steps - 0.5, first - 0.5, first + rows - 0.5),
+    )
+
+
+def _extend(values: np.ndarray, norm: Normalize) -> str:
+    """Returns at which ends of the color bar values lie outside."""
+    below, above = bool((values < norm.vmin).any()), bool((values > norm.vmax).any())
+    return {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}[below, above]
+
+
+def _cost(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    """Returns the cross-entropy in bits."""
+    right = np.where(targets > 0.5, probabilities, 1 - probabilities)
+    return float(-np.log2(np.maximum(right, 1e-30)).sum())
+
+
+def _slot_label(start: int, stop: int, num_slots: int) -> str:
+    if stop - start == num_slots:
+        return f"slot (all {num_slots}, a ring)"
+    ring = f"\nring: {num_slots - 1} is next to 0" if start < 0 else ""
+    return f"slot ({start % num_slots} to {stop - 1} of {num_slots}){ring}"
+
+
+def _number_slots(axes: Axes, num_slots: int) -> None:
+    """Numbers the slots of a vertical axis from 0 to N - 1, also where it crosses slot 0."""
+    axes.yaxis.set_major_formatter(lambda value, _: f"{round(value) % num_slots}")
+    if axes.get_ylim()[0] < -1:
+        axes.axhline(-0.5, color="0.6", linewidth=1, linestyle=":")
+
+
+def _mark_first_scored_step(axes: Axes, step: int) -> None:
+    axes.axvline(step - 0.5, color="red", linewidth=1, linestyle="--")

@@ -108,6 +108,7 @@ def traced_size(task: Task, sizes: Sequence[Size]) -> Size:
     return max(short, key=steps.__getitem__) if short else min(sizes, key=steps.__getitem__)
 
 
+@jax.jit  # compiles faster than its operations one by one
 def analyze_heads(example: ExampleTrace) -> dict[str, HeadAnalysis]:
     """Returns the analysis of the "read" and of the "write" heads."""
     steps, initial = example.steps, example.initial

@@ -1,15 +1,20 @@
+import dataclasses
+import functools
 import io
 import subprocess
 import sys
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
 from support.tiny_config import tiny_config
+from support.traces import random_example
 
 from ntm_jax.cell import StepTrace
 from ntm_jax.evaluation import TrainedModel, plots
 from ntm_jax.heads import Interface
+from ntm_jax.tasks.ngrams import Ngrams
 from ntm_jax.training.experiment import Experiment
 
 
@@ -53,6 +58,24 @@ def access(steps=7, slots=32, reads=1, writes=1, width=5, start=3):
     return rng.random((steps, 9)), rng.random((steps, 8)), trace
 
 
+@functools.cache
+def example_with_answer(first_scored_step):
+    """A random example of six steps, eight slots, two read heads and one write head."""
+    example = jax.tree.map(np.asarray, random_example(num_slots=8, num_steps=6))
+    return example._replace(mask=np.arange(6) >= first_scored_step)
+
+
+def moving_example(path, first_scored_step):
+    """An example whose heads have one-hot weightings on the slots of `path`, from slot 0."""
+    example = example_with_answer(first_scored_step)
+    weights = np.eye(8, dtype=np.float32)
+    first = weights[[0]]
+    initial = example.initial._replace(read_weights=first.repeat(2, 0), write_weights=first)
+    rows = weights[path][:, None]
+    steps = example.steps._replace(read_weights=rows.repeat(2, 1), write_weights=rows)
+    return example._replace(steps=steps, initial=initial)
+
+
 class TestPredictions:
     def test_titles_count_bit_errors(self):
         examples = {"length 10": predictions(10), "length 20": predictions(20, num_errors=3)}
@@ -62,11 +85,6 @@ class TestPredictions:
             "length 20\nbit errors: 3 of 160",
         ]
         assert figure.get_suptitle() == "NTM"
-
-    def test_legend_is_drawn_with_errors_only(self):
-        for num_errors in (0, 1):
-            examples = {"length 5": predictions(5, num_errors)}
-            assert len(plots.plot_predictions(examples, "NTM").legends) == num_errors
 
     def test_panels_show_arrays(self):
         examples = {f"length {length}": predictions(length, num_errors=2) for length in (4, 9)}
@@ -89,14 +107,60 @@ class TestPredictions:
         figure = plots.plot_predictions({"length 1": (targets, np.full((1, 2), 0.5))}, "NTM")
         assert list(panels(figure)) == ["length 1\nbit errors: 1 of 2"]
 
-    def test_width_is_proportional_to_length(self):
+    def test_steps_of_a_row_are_equally_wide(self):
         lengths = (10, 20, 40, 80, 120)
         examples = {f"length {length}": predictions(length) for length in lengths}
         figure = plots.plot_predictions(examples, "NTM")
         boxes = [axes.get_position() for axes in panels(figure).values()]
-        np.testing.assert_allclose([box.width / boxes[0].width * 10 for box in boxes], lengths)
+        widths = [box.width for box in boxes[:3]]
+        np.testing.assert_allclose(widths, np.multiply(lengths[:3], widths[0] / 10))
         rows = [round(box.y0, 6) for box in boxes]
         assert rows[0] == rows[1] == rows[2] > rows[3] > rows[4]
+
+    def test_rows_fill_the_width(self):
+        lengths = (10, 20, 40, 80, 120)
+        examples = {f"length {length}": predictions(length) for length in lengths}
+        boxes = [
+            axes.get_position() for axes in panels(plots.plot_predictions(examples, "NTM")).values()
+        ]
+        ends = [boxes[index].x1 for index in (2, 3, 4)]
+        np.testing.assert_allclose(ends, ends[0], atol=0.02)
+        assert ends[0] > 0.85
+
+    def test_few_steps_give_a_narrow_figure(self):
+        examples = {f"items {items}": predictions(3) for items in (2, 6)}
+        figure = plots.plot_predictions(examples, "NTM")
+        first, second = (axes.get_position() for axes in panels(figure).values())
+        assert first.y0 == second.y0
+        assert figure.get_figwidth() < 7
+
+    def test_optimal_estimator_has_a_row(self):
+        targets, outputs = predictions(9, num_errors=3, bits=1)
+        # Two bits have a probability of 1/4, and cost 2 bits; seven have sqrt(1/2), 0.5 bits.
+        optimal = np.abs(targets - np.where(np.arange(9)[:, None] < 2, 3 / 4, 1 - 0.5**0.5))
+        figure = plots.plot_predictions({"length 9": (targets, outputs, optimal)}, "NTM")
+        *_, last, _ = figure.axes
+        ((_, counts),) = (title.split("\n") for title in panels(figure))
+        assert counts.startswith("bit errors: 3 of 9 (Bayes-optimal: 2), cost: ")
+        assert counts.endswith(" bits (Bayes-optimal: 7.5)")
+        assert last.get_ylabel() == "optimal\nbit"
+        np.testing.assert_array_equal(shown(last), optimal)
+        assert {tuple(mark) for mark in last.lines[0].get_xydata()} == {(0, 0), (1, 0)}
+
+    def test_legend_names_errors_if_there_are_any(self):
+        for num_errors in (0, 2):
+            figure = plots.plot_predictions({"length 6": predictions(6, num_errors)}, "NTM")
+            texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+            assert texts == ["bit error"] * (num_errors > 0)
+
+    def test_mark_leaves_the_output_visible(self):
+        for length in (6, 100):
+            figure = plots.plot_predictions({"": predictions(length, num_errors=2)}, "NTM")
+            axes = figure.axes[1]
+            (mark,) = axes.lines
+            cell = axes.get_position().height * figure.get_figheight() * 72 / 8
+            assert mark.get_fillstyle() == "full" and mark.get_markerfacecolor() == "none"
+            assert mark.get_markersize() < cell
 
     def test_panels_neither_overlap_nor_overflow(self):
         lengths = (10, 20, 40, 80, 120, 1, 300)
@@ -154,6 +218,9 @@ class TestMemoryAccess:
         assert first < 0 < end < 12
         expected = np.roll(np.asarray(trace.write_weights[:, 0]), -first, axis=-1)[:, : end - first]
         np.testing.assert_array_equal(shown(axes), expected)
+        assert axes.get_ylabel() == f"slot ({first + 32} to {end - 1} of 32)\nring: 31 is next to 0"
+        numbers = [axes.yaxis.get_major_formatter()(slot) for slot in (-2, -1, 0, 1)]
+        assert numbers == ["30", "31", "0", "1"]
 
     def test_uniform_weighting_shows_all_slots(self):
         inputs, outputs, trace = access(steps=7, slots=32)
@@ -162,46 +229,49 @@ class TestMemoryAccess:
             uniform_trace = trace._replace(read_weights=uniform, write_weights=uniform)
             shows = panels(plots.plot_memory_access(inputs, outputs, uniform_trace, "NTM"))
             axes = shows["read weighting, head 0"]
-            assert axes.get_ylabel() == "slot (all 32)"
+            assert axes.get_ylabel() == "slot (all 32, a ring)"
             assert shown(axes).shape == (7, 32)
 
-    def test_color_of_zero_is_the_center(self):
+    def test_vectors_share_colors_around_zero(self):
         inputs, outputs, trace = access()
-        shows = panels(plots.plot_memory_access(inputs, outputs, trace, "NTM"))
-        for name, vectors in (
-            ("add vectors, head 0", trace.interface.add),
-            ("read vectors, head 0", trace.read_vectors),
-        ):
-            limit = np.quantile(np.abs(vectors), 0.99)
-            assert shows[name].images[0].get_clim() == (-limit, limit)
+        figure = plots.plot_memory_access(inputs, outputs, trace, "NTM")
+        limit = max(np.abs(trace.interface.add).max(), np.abs(trace.read_vectors).max())
+        for name in ("add vectors, head 0", "read vectors, head 0"):
+            assert panels(figure)[name].images[0].get_clim() == (-limit, limit)
+        assert [axes.get_ylabel() for axes in figure.axes].count("value") == 3
 
-    def test_outlier_leaves_other_colors(self):
-        inputs, outputs, trace = access(steps=50)
-        reads = np.full_like(trace.read_vectors, 0.5)
-        reads[7, 0, 2] = 1000.0
-        figure = plots.plot_memory_access(
-            inputs, outputs, trace._replace(read_vectors=reads), "NTM"
-        )
-        limit = panels(figure)["read vectors, head 0"].images[0].get_clim()[1]
-        assert limit == 0.5
+    def test_outlier_does_not_set_the_colors(self):
+        inputs, outputs, trace = access(steps=20)
+        trace.read_vectors[3, 0, 2] = 70.0
+        figure = plots.plot_memory_access(inputs, outputs, trace, "NTM")
+        low, high = panels(figure)["read vectors, head 0"].images[0].get_clim()
+        assert -low == high < 7
         labels = [axes.get_ylabel() for axes in figure.axes]
-        assert "value; 0.4% beyond" in labels  # one of 250
+        assert labels.count("value\n(largest: 70)") == 2
 
-    def test_slots_are_counted_around_the_ring(self):
-        figure = plots.plot_memory_access(*access(steps=7, slots=32, start=30), "NTM")
-        axes = panels(figure)["write weighting, head 0"]
-        assert axes.get_ylabel() == "slot (28 to 6 of 32, a ring)"
-        figure.canvas.draw()
-        labels = [label.get_text() for label in axes.get_yticklabels()]
-        ticks = dict(zip(axes.get_yticks(), labels, strict=True))
-        assert ticks[-2.0] == "30"
-        assert ticks[4.0] == "4"
+    def test_zero_is_black_with_negative_inputs(self):
+        inputs, outputs, trace = access()
+        inputs[:, 0], inputs[0, 0], inputs[1, 0] = 0.0, -0.5, 1.0
+        image = panels(plots.plot_memory_access(inputs, outputs, trace, "NTM"))["inputs"].images[0]
+        colors = image.to_rgba(np.array([[-1.0, 0.0, 1.0]]), bytes=True)[0, :, :3].astype(int)
+        assert colors[1].max() < 4 and colors[2].min() == 255
+        assert colors[0, 2] - colors[0, 0] > 100  # blue
 
-    def test_outputs_before_the_answer_are_gray(self):
-        figure = plots.plot_memory_access(*access(), "NTM", first_scored_step=3)
-        (span,) = panels(figure)["outputs (gray: not scored)"].patches
-        assert (span.get_x(), span.get_width()) == (-0.5, 3.0)
-        assert not panels(figure)["inputs"].patches
+    def test_unscored_outputs_are_hatched(self):
+        for first, count in ((3, 1), (0, 0)):
+            figure = plots.plot_memory_access(*access(), "NTM", first_scored_step=first)
+            title = "outputs, not scored where hatched" if first else "outputs"
+            spans = panels(figure)[title].patches
+            assert len(spans) == count
+            assert [(s.get_x(), s.get_width()) for s in spans] == [(-0.5, first)] * count
+
+    def test_column_with_fewer_heads_is_filled(self):
+        figure = plots.plot_memory_access(*access(reads=1, writes=2), "NTM")
+        boxes = {name: axes.get_position() for name, axes in panels(figure).items()}
+        left, right = boxes["write weighting, head 1"], boxes["read weighting, head 0"]
+        assert left.y0 == pytest.approx(right.y0)
+        assert right.height > 1.5 * left.height
+        assert len({round(box.x0, 6) for box in boxes.values()}) == 2
 
     def test_every_head_has_panels(self):
         inputs, outputs, trace = access(reads=3, writes=2)
@@ -235,6 +305,82 @@ class TestMemoryAccess:
             plots.plot_memory_access(inputs, outputs[:6], trace, "NTM")
 
 
+class TestHeads:
+    def test_rows_are_heads(self):
+        figure = plots.plot_heads(example_with_answer(3), "NTM")
+        labels = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
+        assert labels == ["read head 0", "read head 1", "write head 0"]
+
+    def test_lines_are_head_parameters(self):
+        example = example_with_answer(3)
+        axes = np.reshape(plots.plot_heads(example, "NTM").axes, (3, 5))
+        for row, heads, head in (
+            (0, example.steps.interface.read, 0),
+            (1, example.steps.interface.read, 1),
+            (2, example.steps.interface.write, 0),
+        ):
+            for column, name in enumerate(("gate", "strength", "sharpness")):
+                drawn = axes[row, column].lines[0].get_ydata()
+                np.testing.assert_array_equal(drawn, getattr(heads, name)[:, head])
+
+    def test_entropy_axis_ends_at_log2_of_slots(self):
+        axes = plots.plot_heads(example_with_answer(3), "NTM").axes[3]
+        assert axes.get_title() == "entropy of the weighting (bits)"
+        assert 3 < axes.get_ylim()[1] < 3.2
+
+    def test_position_follows_one_hot_weightings(self):
+        example = moving_example([1, 2, 3, 7, 0, 1], first_scored_step=4)
+        axes = plots.plot_heads(example, "NTM").axes[4]
+        points = axes.collections[-1].get_offsets()
+        slots = np.round(points[:, 1]).astype(int)
+        np.testing.assert_array_equal(slots % 8, [1, 2, 3, 7, 0, 1])
+        colors = axes.collections[-1].get_facecolor()[:, :3]
+        jumps = [not np.allclose(color, colors[0]) for color in colors]
+        assert jumps == [False, False, False, True, False, False]  # from 7 to 0 is a shift
+
+    def test_answer_starts_at_dashed_line(self):
+        example = example_with_answer(3)
+        figure = plots.plot_heads(example, "NTM")
+        for axes in figure.axes:
+            assert axes.lines[-1].get_xdata()[0] == 2.5
+        assert figure.get_supxlabel() == "time step (dashed line: first scored step)"
+
+
+class TestMemory:
+    def test_panels_show_memories_and_change(self):
+        example = example_with_answer(3)
+        figure = plots.plot_memory(example, "NTM")
+        initial, memory = example.initial.memory, example.steps.memory
+        expected = {
+            "before step 0": initial,
+            "before step 3, the first scored step": memory[2],
+            "after step 5, the last step": memory[5],
+            "change from step 3 to 5": memory[5] - memory[2],
+        }
+        drawn = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
+        assert list(drawn) == list(expected)
+        for title, array in expected.items():
+            np.testing.assert_allclose(shown(drawn[title]).T, array, rtol=1e-6)
+        assert len({axes.images[0].get_clim() for axes in drawn.values()}) == 1
+
+    def test_triangles_mark_positions_of_heads(self):
+        example = moving_example([1, 2, 3, 7, 0, 1], first_scored_step=4)
+        figure = plots.plot_memory(example, "NTM")
+        last, change = figure.axes[2:4]
+        for line in last.lines[:2]:
+            np.testing.assert_array_equal(line.get_ydata() % 8, [1])
+        for line in change.lines[:2]:
+            np.testing.assert_array_equal(np.sort(line.get_ydata() % 8), [0, 1])
+        texts = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert texts == ["slot of a write head", "slot of a read head"]
+
+    def test_all_steps_scored_gives_three_panels(self):
+        figure = plots.plot_memory(example_with_answer(0), "NTM")
+        titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+        assert titles[0] == "before step 0, the first scored step"
+        assert len(titles) == 3
+
+
 def test_figures_render_without_warnings():
     inputs, outputs, trace = access()
     zeros = trace._replace(read_vectors=np.zeros_like(trace.read_vectors))
@@ -250,7 +396,9 @@ def test_figures_render_without_warnings():
 
 def test_pyplot_is_not_imported():
     script = (
-        "import io, numpy, sys; from ntm_jax.evaluation.plots import plot_predictions; "
+        "import io, numpy, sys, ntm_jax.cell; assert not {'matplotlib', 'PIL'} & {*sys.modules}; "
+        "import ntm_jax.evaluation.animation; "
+        "from ntm_jax.evaluation.plots import plot_predictions; "
         "figure = plot_predictions({'': (numpy.eye(2), numpy.eye(2))}, ''); "
         "figure.savefig(io.BytesIO(), format='png'); "
         "sys.exit('matplotlib.pyplot' in sys.modules)"
@@ -258,21 +406,69 @@ def test_pyplot_is_not_imported():
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
-def test_memory_access_needs_memory(tmp_path):
-    config = tiny_config("per_step_dense")
+def untrained(model, checkpoint, num_slots=None, num_seeds=1):
+    config = tiny_config(model)
+    config.num_seeds = num_seeds
     experiment = Experiment.from_config(config)
     inputs = np.zeros((1, 1, experiment.task.input_features), np.float32)
     params = experiment.model.init(jax.random.key(0), inputs)["params"]
-    trained = TrainedModel(
+    return TrainedModel(
         model=experiment.model,
         params=jax.tree.map(lambda leaf: leaf[None], params),
         task=experiment.task,
         config=config,
-        seeds=[0],
+        seeds=[6],
         sequences_to_solve=[None],
-        num_slots=None,
-        checkpoint="run",
+        num_slots=num_slots,
+        checkpoint=checkpoint,
     )
+
+
+def test_memory_access_needs_memory(tmp_path):
+    trained = untrained("per_step_dense", checkpoint="run")
     files = plots.save_plots(trained, [(2,)], tmp_path / "plots", seed=0)
-    assert files == [tmp_path / "plots/predictions.png"]
+    assert files == [tmp_path / "plots/run_predictions.png"]
     assert files[0].exists()
+
+
+def test_files_are_named_for_the_checkpoint(tmp_path):
+    checkpoint = str(tmp_path / "runs/copy_ntm/checkpoints/3000")
+    files = plots.save_plots(untrained("ntm", checkpoint, num_slots=8), [(2,)], tmp_path, seed=0)
+    kinds = ("predictions", "memory_access", "heads", "memory")
+    assert files == [tmp_path / f"copy_ntm_step3000_{kind}.png" for kind in kinds]
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+
+
+def test_files_of_ensembles_name_the_seed(tmp_path):
+    trained = untrained("per_step_dense", "runs/many/checkpoints/12", num_seeds=4)
+    files = plots.save_plots(trained, [(2,)], tmp_path, seed=0)
+    assert files == [tmp_path / "many_step12_seed6_predictions.png"]
+
+
+class Constant(nn.Module):
+    """Outputs the same logit at every step."""
+
+    @nn.compact
+    def __call__(self, inputs):
+        return self.param("logit", nn.initializers.zeros, ()) + 0.0 * inputs
+
+
+def test_ngrams_have_the_optimal_estimator(tmp_path, monkeypatch):
+    trained = dataclasses.replace(
+        untrained("per_step_dense", "run"),
+        task=Ngrams(context_length=2, max_length=12),
+        model=Constant(),
+        params={"logit": np.zeros(1, np.float32)},
+    )
+    drawn, plot = {}, plots.plot_predictions
+
+    def plot_predictions(examples, title):
+        drawn.update(examples)
+        return plot(examples, title)
+
+    monkeypatch.setattr(plots, "plot_predictions", plot_predictions)
+    plots.save_plots(trained, [(12,)], tmp_path, seed=0)
+    targets, outputs, optimal = drawn["length 12"]
+    assert targets.shape == optimal.shape == (10, 1)
+    np.testing.assert_array_equal(outputs, np.full((10, 1), 0.5))
+    assert optimal[0, 0] == 0.5  # nothing has been counted at the first step
