@@ -100,12 +100,26 @@ _HTML = flags.DEFINE_string(
     "Write a page to this file that runs an NTM in the browser, step by step, on a sequence that "
     "the reader can change.",
 )
+_ANIMATE = flags.DEFINE_string(
+    "animate",
+    None,
+    "Write an animated GIF to this file: an NTM in one sequence, at the largest size of at most 60 "
+    "steps.",
+)
+_ANIMATE_TRAINING = flags.DEFINE_string(
+    "animate_training",
+    None,
+    "Write an animated GIF to this file: the memory access in one sequence during training, for a "
+    "run of train.py --trace_every_evals.",
+)
 _PLOTS = flags.DEFINE_string(
     "plots",
     None,
-    "Write plots to this directory: predictions.png (figure 4 of the paper) and, for an NTM, "
-    "memory_access.png (figure 6).",
+    "Write plots to this directory: NAME_predictions.png (figure 4 of the paper) and, for an NTM, "
+    "NAME_memory_access.png (figure 6), NAME_heads.png and NAME_memory.png, and NAME_training.png "
+    "for a run of train.py --trace_every_evals.",
 )
+_TRACE_FLAGS = (_TRACE, _HTML, _ANIMATE, _ANIMATE_TRAINING)
 
 
 def main(_: object) -> None:
@@ -119,7 +133,7 @@ def main(_: object) -> None:
         sizes = {axis: _integers(flag) for axis, flag in _SIZES.items() if flag.value is not None}
         distributed.check_devices()
         trained = _restore()
-        _check_has_memory(trained)
+        _check_traces(trained)
         _evaluate(trained, _eval_sizes(trained, sizes), outputs)
     except ConfigError as error:
         key, _, message = str(error).partition(": ")
@@ -132,7 +146,7 @@ def main(_: object) -> None:
 def _output_paths() -> dict[str, Path]:
     """Returns the paths to write to, by flag, after checking that they can be written to."""
     paths = {}
-    for flag in (_JSON, _TRACE, _HTML):
+    for flag in (_JSON, *_TRACE_FLAGS):
         if flag.value is None or (flag is _JSON and flag.value == "-"):
             continue
         path = paths[flag.name] = command_line.local_path(flag.name, flag.value)
@@ -145,16 +159,23 @@ def _output_paths() -> dict[str, Path]:
         path = paths["plots"] = command_line.local_path("plots", _PLOTS.value)
         if not next(p for p in (path, *path.parents) if p.exists()).is_dir():
             command_line.fail(f"--plots: expected a directory, got {path}")
-        if importlib.util.find_spec("matplotlib") is None:
-            command_line.fail("--plots: expected matplotlib, got none; pip install matplotlib")
+    if importlib.util.find_spec("matplotlib") is None:
+        for flag in (_ANIMATE, _ANIMATE_TRAINING, _PLOTS):
+            if flag.name in paths:
+                line = "expected matplotlib, got none; pip install matplotlib"
+                command_line.fail(f"--{flag.name}: {line}")
     return paths
 
 
-def _check_has_memory(trained: TrainedModel) -> None:
-    name = trained.config["model"]["name"]
-    for flag in (_TRACE, _HTML):
+def _check_traces(trained: TrainedModel) -> None:
+    """Checks that the model has what the flags ask for."""
+    for flag in _TRACE_FLAGS:
         if flag.value is not None and not isinstance(trained.model, NTM):
+            name = trained.config["model"]["name"]
             raise ConfigError(f"{flag.name}: expected a model with a memory, got {name}")
+    if _ANIMATE_TRAINING.value is not None and not traces.load_training(trained)[0]:
+        expected = "the first member of a run of train.py --trace_every_evals"
+        raise ConfigError(f"animate_training: expected {expected}, got {trained.checkpoint}")
 
 
 def _evaluate(trained: TrainedModel, sizes: Sequence[Size], outputs: dict[str, Path]) -> None:
@@ -184,26 +205,45 @@ def _write_files(
     outputs: dict[str, Path],
 ) -> Iterator[Path]:
     """Writes the files that the flags ask for, and yields the path of each."""
-    if "json" in outputs:
-        write_json(outputs["json"], tables.as_json(trained, results))
-        yield outputs["json"]
-    model, params, task = trained.model, trained.first_params, trained.task
-    if "trace" in outputs and isinstance(model, NTM):
-        size = traces.traced_size(task, sizes)
-        example = traces.trace_example(model, params, task, size, _SEED.value)
-        traces.save_trace(example, outputs["trace"])
-        yield outputs["trace"]
-    if "html" in outputs:
-        size = traces.traced_size(task, sizes)
-        try:
-            page.write_page(trained, size, outputs["html"], _SEED.value)
-        except ValueError as error:
-            raise ConfigError(f"html: {error}") from None
-        yield outputs["html"]
-    if "plots" in outputs:
-        from ntm_jax.evaluation import plots  # matplotlib is an extra, and slow to import
+    size, seed = traces.traced_size(trained.task, sizes), _SEED.value
 
-        yield from plots.save_plots(trained, sizes, outputs["plots"], _SEED.value)
+    @functools.cache
+    def example() -> traces.ExampleTrace:
+        model, params = trained.model, trained.first_params
+        assert isinstance(model, NTM)  # `_check_traces` has checked it
+        return traces.trace_example(model, params, trained.task, size, seed)
+
+    def animate(path: Path) -> None:
+        from ntm_jax.evaluation import animation  # matplotlib is an extra, and slow to import
+
+        title = f"{trained.name}: {describe_size(trained.task, size)}"
+        animation.save_animation(example(), path, title)
+
+    def animate_training(path: Path) -> None:
+        from ntm_jax.evaluation import animation
+
+        examples, _ = traces.load_training(trained)
+        animation.save_training_animation(examples, path, f"Training: {trained.name}")
+
+    writers: dict[str, Callable[[Path], None]] = {
+        "json": lambda path: write_json(path, tables.as_json(trained, results)),
+        "trace": lambda path: traces.save_trace(example(), path),
+        "animate": animate,
+        "animate_training": animate_training,
+        "html": lambda path: page.write_page(trained, size, path, seed),
+    }
+    try:
+        for flag, write in writers.items():
+            if flag in outputs:
+                write(outputs[flag])
+                yield outputs[flag]
+        if "plots" in outputs:
+            from ntm_jax.evaluation import plots
+
+            flag = "plots"
+            yield from plots.save_plots(trained, sizes, outputs["plots"], seed)
+    except ValueError as error:
+        raise ConfigError(f"{flag}: {error}") from error
 
 
 def _score(trained: TrainedModel, sizes: Sequence[Size]) -> list[list[Result]]:

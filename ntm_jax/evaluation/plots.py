@@ -13,23 +13,35 @@ from typing import Any
 import jax
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
-from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from ntm_jax import models
 from ntm_jax.cell import StepTrace
-from ntm_jax.evaluation.traces import ExampleTrace, analyze_heads, trace_example, traced_size
+from ntm_jax.evaluation.traces import (
+    ExampleTrace,
+    analyze_heads,
+    load_training,
+    trace_example,
+    traced_size,
+)
 from ntm_jax.evaluation.trained_model import TrainedModel
 from ntm_jax.tasks.base import Size, describe_size
 from ntm_jax.tasks.ngrams import Ngrams, optimal_probabilities
 
-__all__ = ["plot_heads", "plot_memory", "plot_memory_access", "plot_predictions", "save_plots"]
+__all__ = [
+    "plot_heads",
+    "plot_memory",
+    "plot_memory_access",
+    "plot_predictions",
+    "plot_training",
+    "save_plots",
+]
 
 # Distinct in every kind of color blindness, from each other and from the colors of the memory.
 READ_COLOR, WRITE_COLOR = "#009E73", "#E69F00"
-_LINE_COLOR, _MARK_COLOR = "#0072B2", "#D55E00"
+_LINE_COLOR, MARK_COLOR = "#0072B2", "#D55E00"
 # Inputs below 0, such as priorities, are blue, so that 0 is black and 1 white in all panels.
 SIGNED_BITS = LinearSegmentedColormap.from_list("signed_bits", ["#56B4E9", "black", "white"])
 _ROW_LABELS = ("targets", "outputs", "optimal")
@@ -87,10 +99,10 @@ def plot_predictions(examples: Mapping[str, tuple[Any, ...]], title: str) -> Fig
     for index, (step_width, edges) in enumerate(layout):
         for name, x in zip(rows[index], edges[:-1], strict=True):
             y, (targets, *others) = 0.9 + index * row_height, arrays[name]
-            errors = [((values > 0.5) != (targets > 0.5)) | np.isnan(values) for values in others]
+            errors = [bit_errors(values, targets) for values in others]
             panels = []
             for label, array in zip(_ROW_LABELS, arrays[name], strict=False):
-                axes = _add_axes(figure, left + x, y, len(array) * step_width, panel_height)
+                axes = add_axes(figure, left + x, y, len(array) * step_width, panel_height)
                 image = _imshow(axes, array, "gray", Normalize(0, 1))
                 axes.tick_params(labelleft=x == 0, labelbottom=False)
                 axes.set_ylabel(f"{label}\nbit" if x == 0 else "")
@@ -100,7 +112,7 @@ def plot_predictions(examples: Mapping[str, tuple[Any, ...]], title: str) -> Fig
             size = 50 * min(step_width, panel_height / targets.shape[1])
             style = {"markersize": np.clip(size, 3, 7), "mew": np.clip(size / 4, 0.8, 1.6)}
             for axes, wrong in zip(panels[1:], errors, strict=True):
-                marks = axes.plot(*np.nonzero(wrong), "s", mfc="none", mec=_MARK_COLOR, **style)
+                marks = axes.plot(*np.nonzero(wrong), "s", mfc="none", mec=MARK_COLOR, **style)
                 total_errors += wrong.sum()
             axes.tick_params(labelbottom=True)
             axes.set_xlabel("time step")
@@ -110,7 +122,7 @@ def plot_predictions(examples: Mapping[str, tuple[Any, ...]], title: str) -> Fig
                 text += f" (Bayes-optimal: {errors[1].sum()})"
                 text += f", cost: {cost:.1f} bits (Bayes-optimal: {optimal_cost:.1f})"
             panels[0].set_title(text, loc="left", fontsize=9)
-    bar_axes = _add_axes(figure, left + row_widths[0] + 0.25, 0.9, 0.18, row_height - 1.05 - space)
+    bar_axes = add_axes(figure, left + row_widths[0] + 0.25, 0.9, 0.18, row_height - 1.05 - space)
     figure.colorbar(image, cax=bar_axes, label="probability of a 1")
     figure.suptitle(title, x=left / width, y=1 - 0.12 / height, ha="left", va="top", fontsize=11)
     if total_errors:
@@ -186,9 +198,9 @@ def plot_memory_access(
         heights = [1.3, *[ratio * scale for ratio in ratios] * num_heads]
         for panel, panel_height in zip(panels, heights, strict=True):
             heading, values, label, first, colors, norm, bar_label = panel
-            axes = _add_axes(figure, left, y, 4.7, panel_height)
+            axes = add_axes(figure, left, y, 4.7, panel_height)
             image = _imshow(axes, values, colors, norm, first)
-            bar_axes = _add_axes(figure, left + 4.76, y, 0.13, panel_height)
+            bar_axes = add_axes(figure, left + 4.76, y, 0.13, panel_height)
             figure.colorbar(image, cax=bar_axes, label=bar_label, extend=_extend(values, norm))
             axes.set_title(heading, loc="left", fontsize=9)
             axes.set_ylabel(label)
@@ -209,55 +221,35 @@ def plot_memory_access(
 
 
 def plot_heads(example: ExampleTrace, title: str) -> Figure:
-    """Plots the head parameters and the position of each head over time, a row for each head.
+    """Plots the head parameters and the entropy of the weighting over time, a row for each head.
 
-    The content share is the part of the weighting that came from the content weighting. A position
-    is the circular centre of mass of the weighting; the fainter it is, the more slots the weighting
-    covers. Lines join positions: dark if a shift explains the movement, else in another color.
+    The content share is the part of the weighting that came from the content weighting.
 
     Args:
       example: the trace.
       title: title of the figure.
     """
     analyses, interface = analyze_heads(example), example.steps.interface
-    weights = {"read": example.steps.read_weights, "write": example.steps.write_weights}
-    start, stop = used_slots(np.concatenate([*weights.values()], axis=1))
-    num_slots, max_shift = weights["read"].shape[-1], interface.read.shift.shape[-1] // 2
-    rows = [(kind, head) for kind in weights for head in range(weights[kind].shape[1])]
-    steps = np.arange(len(example.inputs))
+    steps, num_slots = np.arange(len(example.inputs)), example.steps.memory.shape[1]
+    rows = [(kind, h) for kind in analyses for h in range(getattr(interface, kind).gate.shape[1])]
     figure = Figure((13.0, 1.1 + 1.45 * len(rows)), dpi=110, layout="constrained")
-    panels = figure.subplots(len(rows), 5, sharex=True, sharey="col", squeeze=False)
+    panels = figure.subplots(len(rows), 4, sharex=True, sharey="col", squeeze=False)
     for (kind, head), row in zip(rows, panels, strict=True):
-        parameters = jax.tree.map(lambda leaf, head=head: leaf[:, head], getattr(interface, kind))
-        analysis = jax.tree.map(lambda leaf, head=head: np.asarray(leaf)[:, head], analyses[kind])
-        gates, strengths, sharpness, entropy, positions = row
-        gates.fill_between(steps, analysis.content_share, step="mid", color="0.75", linewidth=0)
-        gates.plot(steps, parameters.gate, color=_LINE_COLOR)
-        gates.set(ylim=(-0.05, 1.05), ylabel=f"{kind} head {head}")
-        strengths.plot(steps, parameters.strength, color=_LINE_COLOR)
-        sharpness.plot(steps, parameters.sharpness, color=_LINE_COLOR)
-        entropy.plot(steps, analysis.entropy, color=_LINE_COLOR)
-        entropy.set_ylim(-0.03 * np.log2(num_slots), 1.03 * np.log2(num_slots) + 0.01)
-        position = (analysis.position - start) % num_slots + start
-        fade = np.clip(1 - analysis.entropy / np.log2(max(num_slots, 2)), 0.05, 1)
-        is_shift = np.abs(analysis.movement) <= max_shift + 0.5
-        rgb = np.where(is_shift[:, None], to_rgb(_LINE_COLOR), to_rgb(_MARK_COLOR))
-        colors = np.column_stack([rgb, fade])
-        ends: Any = np.stack([[steps - 1, position - analysis.movement], [steps, position]])
-        segments = LineCollection(ends.transpose(2, 0, 1)[1:], colors=colors[1:], linewidths=1)
-        positions.add_collection(segments)
-        positions.scatter(steps, position, s=7, c=colors, zorder=3)
-        positions.set_ylim(start - 0.5, stop - 0.5)
-        _number_slots(positions, num_slots)
-        for axes in row:
+        parameters, analysis = getattr(interface, kind), analyses[kind]
+        share = np.asarray(analysis.content_share)[:, head]
+        row[0].fill_between(steps, share, step="mid", color="0.75", linewidth=0)
+        row[0].set(ylim=(-0.05, 1.05), ylabel=f"{kind} head {head}")
+        lines = parameters.gate, parameters.strength, parameters.sharpness, analysis.entropy
+        for axes, values in zip(row, lines, strict=True):
+            axes.plot(steps, np.asarray(values)[:, head], color=_LINE_COLOR)
             _mark_first_scored_step(axes, int(np.argmax(example.mask)))
             axes.xaxis.get_major_locator().set_params(integer=True)
+        row[3].set_ylim(-0.03 * np.log2(num_slots), 1.03 * np.log2(num_slots) + 0.01)
     headings = (
         "gate (line), content share (filled)",
         "key strength",
         "sharpness",
-        "entropy of the weighting (bits)",
-        f"position: {_slot_label(start, stop, num_slots)}\norange: moves further than a shift",
+        f"entropy of the weighting (bits); {num_slots} slots",
     )
     for axes, heading in zip(panels[0], headings, strict=True):
         axes.set_title(heading, fontsize=9)
@@ -325,16 +317,78 @@ def plot_memory(example: ExampleTrace, title: str) -> Figure:
     return figure
 
 
+def plot_training(
+    examples: Mapping[int, ExampleTrace], params: Mapping[str, Sequence[float]], title: str
+) -> Figure:
+    """Plots outputs, weightings and head parameters in one sequence, and parameters, in training.
+
+    The upper rows show the outputs and the weightings of all heads at up to six training steps, the
+    lower row means over the time steps before and from the first scored one on.
+
+    Args:
+      examples: traces of the same sequence, by completed training steps.
+      params: the root mean square of each parameter after these training steps, by name.
+      title: title of the figure.
+    """
+    numbers, traced = [*examples], [*examples.values()]
+    chosen = np.unique(np.linspace(0, len(traced) - 1, 6).round().astype(int))
+    weights = [head_weights(example) for example in traced]
+    start, stop = used_slots(np.stack([array for heads in weights for array in heads.values()], 1))
+    num_slots, first = traced[0].steps.memory.shape[1], int(np.argmax(traced[0].mask))
+    num_rows = 1 + len(weights[0])
+    figure = Figure((13.0, 4.2 + 1.5 * num_rows), dpi=110, layout="constrained")
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[num_rows, 2.4]).flat
+    panels = upper.subplots(num_rows, len(chosen), sharex=True, sharey="row", squeeze=False)
+    for column, index in zip(panels.T, chosen, strict=True):
+        outputs, mask = np.asarray(traced[index].outputs), np.asarray(traced[index].mask, bool)
+        errors = bit_errors(outputs, np.asarray(traced[index].targets))[mask].sum()
+        column[0].set_title(f"{numbers[index]:,} steps: {errors} bit errors", fontsize=9)
+        _imshow(column[0], outputs, "gray", Normalize(0, 1))
+        column[0].axvspan(-0.5, first - 0.5, color="0.9")  # not scored
+        for axes, array in zip(column[1:], weights[index].values(), strict=True):
+            shown = np.take(array, range(start, stop), axis=-1, mode="wrap")
+            _imshow(axes, shown, "viridis", Normalize(0, 1), start)
+            _number_slots(axes, num_slots)
+        for axes in column:
+            _mark_first_scored_step(axes, first)
+    labels = ["outputs\nbit", *(f"{head}\nslot of {num_slots}" for head in weights[0])]
+    for axes, label in zip(panels[:, 0], labels, strict=True):
+        axes.set_ylabel(label)
+    upper.supxlabel("time step (dashed line: first scored step)", fontsize=10)
+
+    gates, entropies, norms = lower.subplots(1, 3)
+    analyses = [analyze_heads(example) for example in traced]
+    phases = [("input", slice(first), "--"), ("answer", slice(first, None), "-")]
+    for kind, color in (("read", READ_COLOR), ("write", WRITE_COLOR)):
+        gate = np.stack([getattr(example.steps.interface, kind).gate for example in traced])
+        entropy = np.stack([analysis[kind].entropy for analysis in analyses])
+        for phase, steps, style in phases if first else phases[1:]:
+            for axes, values in ((gates, gate), (entropies, entropy)):
+                lines = axes.plot(numbers, values[:, steps].mean(axis=1), style, color=color)
+                lines[0].set_label(f"{kind}, {phase}")
+    for name, norm in params.items():
+        norms.plot(numbers, norm, label=name)
+    gates.set_ylim(-0.03, 1.03)
+    gates.set_title("mean gate", fontsize=10)
+    entropies.set_title("mean entropy of the weighting (bits)", fontsize=10)
+    norms.set_title("root mean square of the parameters", fontsize=10)
+    norms.legend(fontsize=6, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    gates.legend(fontsize=8, frameon=False)
+    lower.supxlabel("training steps", fontsize=10)
+    figure.suptitle(title)
+    return figure
+
+
 def save_plots(
     trained: TrainedModel, sizes: Sequence[Size], directory: Path, seed: int
 ) -> list[Path]:
     """Plots fresh examples of each size, and the trace of an NTM at one of the sizes.
 
     Writes NAME_predictions.png and, for an NTM, NAME_memory_access.png, NAME_heads.png and
-    NAME_memory.png, which show the largest size of at most 60 steps, or else the smallest size.
-    NAME is that of the checkpoint, such as copy_ntm for a pretrained model, copy_ntm_step3000 for a
-    run, and copy_ntm_step3000_seed6 for a member of an ensemble: only figures of the same
-    checkpoint are overwritten.
+    NAME_memory.png, which show the largest size of at most 60 steps, or else the smallest size, and
+    NAME_training.png for a run with traces of its training. NAME is that of the checkpoint, such as
+    copy_ntm for a pretrained model, copy_ntm_step3000 for a run, and copy_ntm_step3000_seed6 for a
+    member of an ensemble: only figures of the same checkpoint are overwritten.
 
     Args:
       trained: the model; of an ensemble, the first member is used.
@@ -347,7 +401,7 @@ def save_plots(
     """
     directory.mkdir(parents=True, exist_ok=True)
     model, params, task = trained.model, trained.first_params, trained.task
-    name, examples, apply = _checkpoint_name(trained), {}, jax.jit(model.apply)
+    name, drawn, apply = _checkpoint_name(trained), {}, jax.jit(model.apply)
     suffix = f"{trained.name} ({name})"
     for size in sizes:
         key = functools.reduce(jax.random.fold_in, size, jax.random.key(seed))
@@ -355,8 +409,8 @@ def save_plots(
         rows = [targets, jax.nn.sigmoid(apply({"params": params}, inputs))]
         if isinstance(task, Ngrams):
             rows.append(optimal_probabilities(inputs, task.context_length))
-        examples[describe_size(task, size)] = tuple(row[mask] for row in rows)
-    figures = {"predictions": plot_predictions(examples, f"Targets and outputs: {suffix}")}
+        drawn[describe_size(task, size)] = tuple(row[mask] for row in rows)
+    figures = {"predictions": plot_predictions(drawn, f"Targets and outputs: {suffix}")}
     if isinstance(model, models.NTM):
         size = traced_size(task, sizes)
         example = trace_example(model, params, task, size, seed)
@@ -370,10 +424,34 @@ def save_plots(
         )
         figures["heads"] = plot_heads(example, f"Heads at {suffix}")
         figures["memory"] = plot_memory(example, f"Memory at {suffix}")
+        examples, norms = load_training(trained)
+        if examples:
+            figures["training"] = plot_training(
+                examples, norms, f"Training: {trained.name} ({name})"
+            )
     paths = {directory / f"{name}_{kind}.png": figure for kind, figure in figures.items()}
     for path, figure in paths.items():
         figure.savefig(path)
     return [*paths]
+
+
+def head_weights(example: ExampleTrace) -> dict[str, np.ndarray]:
+    """Returns the weightings [T, N] of write heads and then of read heads, by name.
+
+    A name is "write head 0", or "write head" if it is the only one.
+    """
+    weights = {}
+    for kind in ("write", "read"):
+        heads = np.asarray(getattr(example.steps, f"{kind}_weights"), float)
+        for head in range(heads.shape[1]):
+            name = f"{kind} head" if heads.shape[1] == 1 else f"{kind} head {head}"
+            weights[name] = heads[:, head]
+    return weights
+
+
+def bit_errors(outputs: Any, targets: Any) -> np.ndarray:
+    """Returns where an output is NaN or on the other side of 0.5 than the target."""
+    return ((outputs > 0.5) != (targets > 0.5)) | np.isnan(outputs)
 
 
 def color_limit(*vectors: Any) -> tuple[float, float]:
@@ -412,13 +490,13 @@ def used_slots(weights: np.ndarray) -> tuple[int, int]:
 def _checkpoint_name(trained: TrainedModel) -> str:
     """Returns a name for files: that of a pretrained model, or of a run with step and seed."""
     path = Path(trained.checkpoint)
-    if path.parent.name != "checkpoints":
+    if trained.workdir is None:
         return path.stem
     seed = f"_seed{trained.seeds[0]}" if trained.config["num_seeds"] > 1 else ""
-    return f"{path.parent.parent.name}_step{path.name}{seed}"
+    return f"{trained.workdir.name}_step{path.name}{seed}"
 
 
-def _add_axes(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
+def add_axes(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
     """Adds axes whose upper left corner is at (x, y) from that of the figure, in inches."""
     total_width, total_height = figure.get_size_inches()
     bottom = 1 - (y + height) / total_height
@@ -430,7 +508,7 @@ def _imshow(axes: Axes, values: np.ndarray, colors: Any, norm: Normalize, first:
     steps, rows = values.shape
     nearest = steps <= axes.bbox.width and rows <= axes.bbox.height
     axes.locator_params(steps=[1, 2, 4, 5, 10], integer=True, min_n_ticks=1)
-    axes.patch.set(facecolor="white", edgecolor=_MARK_COLOR, hatch="xxx")
+    axes.patch.set(facecolor="white", edgecolor=MARK_COLOR, hatch="xxx")
     return axes.imshow(
         values.T,
         cmap=colors,

@@ -3,17 +3,22 @@
 T is the number of time steps, H that of read or of write heads, N of memory slots.
 """
 
+import collections
 import functools
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntm_jax import addressing, models
 from ntm_jax.addressing import AddressParameters
 from ntm_jax.cell import NTMState, StepTrace
+from ntm_jax.evaluation.trained_model import TrainedModel
+from ntm_jax.heads import Interface
 from ntm_jax.models import NTM
 from ntm_jax.runtime import files
 from ntm_jax.tasks.base import Size, Task
@@ -25,11 +30,14 @@ __all__ = [
     "as_arrays",
     "circular_mean",
     "entropy_bits",
+    "load_trace",
+    "load_training",
     "save_trace",
     "trace_example",
     "traced_size",
 ]
 
+_STATE_FIELDS = ("memory", "read_weights", "write_weights", "read_vectors")
 _MAX_TRACE_STEPS = 60  # longer sequences have steps too narrow to tell apart
 
 
@@ -178,14 +186,14 @@ def as_arrays(example: ExampleTrace) -> dict[str, jax.Array]:
         "targets": example.targets,
         "mask": example.mask,
         "outputs": example.outputs,
-        "initial_memory": initial.memory,
         "memory": steps.memory,
         "read_vectors": steps.read_vectors,
         "erase": steps.interface.erase,
         "add": steps.interface.add,
     }
+    for name in _STATE_FIELDS:
+        arrays[f"initial_{name}"] = getattr(initial, name)
     for kind in ("read", "write"):
-        arrays[f"initial_{kind}_weights"] = getattr(initial, f"{kind}_weights")
         arrays[f"{kind}_weights"] = getattr(steps, f"{kind}_weights")
         parameters = getattr(steps.interface, kind)._asdict()
         arrays |= {f"{kind}_{name}": value for name, value in parameters.items()}
@@ -205,3 +213,56 @@ def save_trace(example: ExampleTrace, path: Path) -> None:
     for kind, analysis in analyze_heads(example).items():
         arrays |= {f"{kind}_{name}": value for name, value in analysis._asdict().items()}
     files.write_npz(path, arrays)
+
+
+def load_trace(path: Path) -> ExampleTrace:
+    """Reads what `save_trace` or training with `trace_every_evals` wrote.
+
+    The controller of the initial state is not stored, it is `()`.
+
+    Raises:
+      OSError: the file cannot be read.
+      ValueError: the file is not such a file.
+    """
+    try:
+        with np.load(path) as file:
+            arrays = dict(file)
+        initial = NTMState((), *(arrays[f"initial_{name}"] for name in _STATE_FIELDS))
+        read, write = (
+            AddressParameters(*(arrays[f"{kind}_{name}"] for name in AddressParameters._fields))
+            for kind in ("read", "write")
+        )
+        interface = Interface(read, write, arrays["erase"], arrays["add"])
+        steps = StepTrace(interface, *(arrays[name] for name in StepTrace._fields[1:]))
+        inputs, targets, mask, outputs = (arrays[name] for name in ExampleTrace._fields[:4])
+        return ExampleTrace(inputs, targets, mask, outputs, steps, initial)
+    except (KeyError, ValueError, zipfile.BadZipFile, EOFError, TypeError) as error:
+        raise ValueError(f"{path}: expected a trace of an example ({error})") from error
+
+
+def load_training(
+    trained: TrainedModel,
+) -> tuple[dict[int, ExampleTrace], dict[str, list[float]]]:
+    """Reads the traces of a model in training, which `train.py --trace_every_evals` writes.
+
+    Args:
+      trained: the model; training traces the first member of an ensemble alone.
+
+    Returns:
+      The traces, by completed training steps, and the root mean square of each parameter after
+      these steps, by name; both are empty if there are no traces of the first member.
+
+    Raises:
+      OSError: a file cannot be read.
+      ValueError: a file is not a trace.
+    """
+    examples, params = {}, collections.defaultdict(list)
+    if trained.workdir is not None and trained.seeds[0] == trained.config["seed"]:
+        paths = (trained.workdir / "traces").glob("[0-9]*.npz")
+        for path in sorted(paths, key=lambda path: int(path.stem)):
+            examples[int(path.stem)] = load_trace(path)
+            with np.load(path) as file:
+                for name in file.files:
+                    if name.startswith("params/"):
+                        params[name.removeprefix("params/")].append(float(file[name][0]))
+    return examples, dict(params)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -60,6 +61,12 @@ class TrainedModel:
     def first_params(self) -> Any:
         """The parameters of the first member."""
         return jax.tree.map(lambda leaf: leaf[0], self.params)
+
+    @property
+    def workdir(self) -> Path | None:
+        """The run directory; None for a model that is no run."""
+        path = Path(self.checkpoint)
+        return path.parent.parent if path.parent.name == "checkpoints" else None
 
     @property
     def name(self) -> str:

@@ -313,7 +313,7 @@ class TestHeads:
 
     def test_lines_are_head_parameters(self):
         example = example_with_answer(3)
-        axes = np.reshape(plots.plot_heads(example, "NTM").axes, (3, 5))
+        axes = np.reshape(plots.plot_heads(example, "NTM").axes, (3, 4))
         for row, heads, head in (
             (0, example.steps.interface.read, 0),
             (1, example.steps.interface.read, 1),
@@ -325,18 +325,8 @@ class TestHeads:
 
     def test_entropy_axis_ends_at_log2_of_slots(self):
         axes = plots.plot_heads(example_with_answer(3), "NTM").axes[3]
-        assert axes.get_title() == "entropy of the weighting (bits)"
+        assert axes.get_title() == "entropy of the weighting (bits); 8 slots"
         assert 3 < axes.get_ylim()[1] < 3.2
-
-    def test_position_follows_one_hot_weightings(self):
-        example = moving_example([1, 2, 3, 7, 0, 1], first_scored_step=4)
-        axes = plots.plot_heads(example, "NTM").axes[4]
-        points = axes.collections[-1].get_offsets()
-        slots = np.round(points[:, 1]).astype(int)
-        np.testing.assert_array_equal(slots % 8, [1, 2, 3, 7, 0, 1])
-        colors = axes.collections[-1].get_facecolor()[:, :3]
-        jumps = [not np.allclose(color, colors[0]) for color in colors]
-        assert jumps == [False, False, False, True, False, False]  # from 7 to 0 is a shift
 
     def test_answer_starts_at_dashed_line(self):
         example = example_with_answer(3)
@@ -379,6 +369,55 @@ class TestMemory:
         titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
         assert titles[0] == "before step 0, the first scored step"
         assert len(titles) == 3
+
+
+class TestTraining:
+    def figure(self, first_scored_step, steps=(10, 20, 30)):
+        example = example_with_answer(first_scored_step)
+        wrong = example._replace(outputs=1 - np.asarray(example.targets, float))
+        examples = dict.fromkeys(steps, example) | {steps[0]: wrong}
+        params = {"kernel": list(range(len(steps))), "bias": [0.5] * len(steps)}
+        return example, plots.plot_training(examples, params, "NTM")
+
+    def test_columns_are_training_steps(self):
+        example, figure = self.figure(first_scored_step=3)
+        panels = np.reshape(figure.subfigs[0].axes, (4, 3))
+        errors = plots.bit_errors(np.asarray(example.outputs), np.asarray(example.targets))
+        wrong = 3 * example.targets.shape[1]
+        assert [axes.get_title() for axes in panels[0]] == [
+            f"10 steps: {wrong} bit errors",
+            *(f"{step} steps: {errors[3:].sum()} bit errors" for step in (20, 30)),
+        ]
+        labels = [axes.get_ylabel().split("\n")[0] for axes in panels[:, 0]]
+        assert labels == ["outputs", "write head", "read head 0", "read head 1"]
+        np.testing.assert_array_equal(shown(panels[2, 1]), example.steps.read_weights[:, 0])
+
+    def test_lines_are_means_of_input_and_answer(self):
+        example, figure = self.figure(first_scored_step=3)
+        gates, entropies, norms = figure.subfigs[1].axes
+        drawn = {line.get_label(): line for line in gates.lines if line.get_label()[0] != "_"}
+        gate = np.asarray(example.steps.interface.read.gate)[:, 0]
+        for label, mean in {
+            "read, input": gate[:3].mean(),
+            "read, answer": gate[3:].mean(),
+        }.items():
+            np.testing.assert_array_equal(drawn[label].get_xdata(), [10, 20, 30])
+            np.testing.assert_allclose(drawn[label].get_ydata(), mean, rtol=1e-6)
+        assert len(entropies.lines) == 6
+        assert [line.get_label() for line in norms.lines] == ["kernel", "bias"]
+
+    def test_all_steps_scored_has_no_input(self):
+        _, figure = self.figure(first_scored_step=0)
+        gates = figure.subfigs[1].axes[0]
+        assert [text.get_text() for text in gates.get_legend().get_texts()] == [
+            "read, answer",
+            "write, answer",
+        ]
+
+    def test_at_most_six_training_steps_are_shown(self):
+        _, figure = self.figure(first_scored_step=3, steps=range(1, 20))
+        titles = [axes.get_title() for axes in figure.subfigs[0].axes if axes.get_title()]
+        assert [int(title.split()[0]) for title in titles] == [1, 5, 8, 12, 15, 19]
 
 
 def test_figures_render_without_warnings():

@@ -1,3 +1,4 @@
+import chex
 import numpy as np
 import pytest
 from support import reference
@@ -95,6 +96,30 @@ def test_trace_loads_without_pickle(tmp_path):
         np.testing.assert_array_equal(trace["write_entropy"], analysis.entropy)
         assert trace["write_content_weights"].shape == (5, 1, 6)
         assert all(array.shape[0] == 5 for name, array in trace.items() if "initial" not in name)
+
+
+def test_saved_trace_loads_as_it_was(tmp_path):
+    example = random_example()
+    traces.save_trace(example, tmp_path / "trace.npz")
+    loaded = traces.load_trace(tmp_path / "trace.npz")
+    example = example._replace(initial=example.initial._replace(controller=()))
+    chex.assert_trees_all_equal(loaded, example)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"\x93NUMPY", b"text"])
+def test_file_that_is_no_trace_raises(tmp_path, content):
+    path = tmp_path / "trace.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="trace.npz: expected a trace of an example"):
+        traces.load_trace(path)
+
+
+def test_trace_without_an_array_raises(tmp_path):
+    arrays = traces.as_arrays(random_example())
+    arrays.pop("write_key")
+    np.savez(tmp_path / "trace.npz", **arrays)
+    with pytest.raises(ValueError, match="'write_key' is not a file in the archive|write_key"):
+        traces.load_trace(tmp_path / "trace.npz")
 
 
 def test_traced_size_has_at_most_60_steps():

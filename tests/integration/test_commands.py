@@ -44,7 +44,7 @@ def test_eval_writes_table_and_files(train):
         "eval.py",
         *("--lengths", "3,20", "--slots", "16", "--sequences", "4", "--per_step"),
         *("--json", "out.json", "--plots", "plots", "--trace", "trace.npz"),
-        *("--html", "page.html"),
+        *("--html", "page.html", "--animate", "steps.gif"),
     )
     assert done.returncode == 0, done.stderr
     assert "runs/copy_ntm/checkpoints/6: copy, ntm" in done.stdout
@@ -64,8 +64,10 @@ def test_eval_writes_table_and_files(train):
     ]
     assert [list(row) for row in output["results"]] == [columns] * 2
     assert [row["length"] for row in output["results"]] == [3, 20]
-    for name in ("predictions.png", "memory_access.png"):
-        assert (cwd / "plots" / name).read_bytes().startswith(b"\x89PNG")
+    for kind in ("predictions", "memory_access", "heads", "memory"):
+        path = cwd / f"plots/copy_ntm_step6_{kind}.png"
+        assert path.read_bytes().startswith(b"\x89PNG")
+    assert (cwd / "steps.gif").read_bytes().startswith(b"GIF")
     assert (cwd / "page.html").read_text().startswith("<!DOCTYPE html>")
     with np.load(cwd / "trace.npz") as trace:
         assert trace["write_weights"].shape == (41, 1, 16)  # 20 vectors, 16 slots

@@ -72,6 +72,15 @@ def test_trace_needs_a_memory(tmp_path):
     assert not (tmp_path / "trace.npz").exists()
 
 
+def test_training_animation_needs_traces(tmp_path):
+    done = command(tmp_path, "eval.py", "--pretrained=copy_ntm", "--animate_training=a.gif")
+    message = (
+        "--animate_training: expected the first member of a run of train.py --trace_every_evals"
+    )
+    assert_one_line_error(done, "eval.py", message)
+    assert not (tmp_path / "a.gif").exists()
+
+
 # Runs `main` of a script once per list of arguments in one process. In place of training, a run
 # stops for the reason that its directory is named after; nothing is evaluated.
 BATCH_PROGRAM = """

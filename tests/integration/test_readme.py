@@ -32,8 +32,10 @@ def code_blocks(document: str) -> str:
     return "\n".join(blocks)
 
 
-@pytest.mark.parametrize("document", ["docs/memory.md", "docs/addressing.md", "docs/training.md"])
-def test_document_code_runs(document):
+@pytest.mark.parametrize("name", ["memory", "addressing", "training", "pictures"])
+def test_document_code_runs(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    document = f"docs/{name}.md"
     exec(code_blocks(document), {})
 
 

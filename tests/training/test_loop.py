@@ -11,7 +11,7 @@ import pytest
 from support.runs import assert_same_run, metrics_lines, stored_checkpoint, trees_equal
 from support.tiny_config import tiny_config
 
-from ntm_jax.evaluation import scoring
+from ntm_jax.evaluation import scoring, traces
 from ntm_jax.tasks.base import SuccessThresholds, format_size
 from ntm_jax.tasks.copy import Copy
 from ntm_jax.training import loop, model_factory, run_dir
@@ -82,6 +82,10 @@ def test_traces_change_nothing_else(run, tmp_path):
     bias = load_run(tmp_path).first_params["cell"]["output"]["bias"]
     expected = [np.sqrt(np.mean(np.square(bias))), bias.min(), bias.max()]
     np.testing.assert_allclose(last["params/cell/output/bias"], expected, rtol=1e-6)
+    examples, norms = traces.load_training(load_run(tmp_path))
+    assert [*examples] == [8, 12]
+    np.testing.assert_allclose(norms["cell/output/bias"][1], expected[0], rtol=1e-6)
+    assert traces.load_training(load_run(workdir)) == ({}, {})
 
 
 def test_train_builds_task_and_model_once(tmp_path, monkeypatch):
