@@ -52,7 +52,8 @@ def _train(steps: int, trace_every_evals: int, cache: str) -> float:
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "train.py", "--config=configs/copy_ntm.py"]
         command += [f"--workdir={directory}/run", f"--trace_every_evals={trace_every_evals}"]
-        command += [f"--config.num_train_steps={steps}", f"--config.train_steps_after_solved={steps}"]
+        for key in ("num_train_steps", "train_steps_after_solved"):
+            command.append(f"--config.{key}={steps}")
         variables = {**os.environ, "JAX_COMPILATION_CACHE_DIR": cache}
         start = time.monotonic()
         done = subprocess.run(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL)

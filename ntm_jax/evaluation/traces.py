@@ -81,10 +81,6 @@ class HeadAnalysis(NamedTuple):
     content_share: jax.Array
 
 
-# Compiled once for a model and a size: training calls it after each evaluation.
-_trace = jax.jit(models.trace, static_argnums=0)
-
-
 def trace_example(model: NTM, params: Any, task: Task, size: Size, seed: int) -> ExampleTrace:
     """Runs an NTM on one example of a size.
 
@@ -99,8 +95,14 @@ def trace_example(model: NTM, params: Any, task: Task, size: Size, seed: int) ->
       TypeError: the model is no NTM.
     """
     key = functools.reduce(jax.random.fold_in, size, jax.random.key(seed))
+    return _trace_example(model, task, size, params, key)
+
+
+# One program, which compiles faster than its operations one by one.
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _trace_example(model: NTM, task: Task, size: Size, params: Any, key: jax.Array) -> ExampleTrace:
     inputs, targets, mask = (array[0] for array in task.sample_size(key, 1, *size))
-    logits, steps = _trace(model, params, inputs)
+    logits, steps = models.trace(model, params, inputs)
     initial: Any = model.apply({"params": params}, inputs.shape[-1:], method="make_initial_carry")
     return ExampleTrace(inputs, targets, mask, jax.nn.sigmoid(logits), steps, initial)
 

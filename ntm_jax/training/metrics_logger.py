@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -54,6 +55,18 @@ class _RemainingTime(progress.ProgressColumn):
         remaining = max(task.fields["last_step"] - task.completed, 0) / task.speed
         minutes, seconds = divmod(round(remaining), 60)
         return Text(f"{task.fields['bound']} {minutes}:{seconds:02d} left")
+
+
+def _draw(step: int, example: ExampleTrace) -> bytes:
+    """Returns the figure of the memory access, as PNG."""
+    from ntm_jax.evaluation import plots  # matplotlib is an extra, and slow to import
+
+    title = f"Memory access after {step:,} training steps"
+    first = int(np.argmax(example.mask))
+    figure = plots.plot_memory_access(example.inputs, example.outputs, example.steps, title, first)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=_FIGURE_DPI)
+    return buffer.getvalue()
 
 
 class MetricsLogger:
@@ -101,6 +114,9 @@ class MetricsLogger:
             self._write_event(file_version="brain.Event:2")
             # TensorBoard drops what a crashed run wrote after its last checkpoint.
             self._write_event(step=step + 1, session_log=SessionLog(status=SessionLog.START))
+            # Training goes on while the thread draws.
+            self._thread = stack.enter_context(ThreadPoolExecutor(max_workers=1))
+            self._figure: tuple[int, Future[bytes]] | None = None
             self._open_files = stack.pop_all()
 
     def __enter__(self) -> "MetricsLogger":
@@ -114,7 +130,9 @@ class MetricsLogger:
         trace: TracebackType | None,
     ) -> None:
         self._progress.stop()
-        self._open_files.close()
+        with self._open_files:
+            if kind is None:
+                self._write_figure()
 
     def log(self, line: str) -> None:
         """Writes a line to train.log and to the console."""
@@ -242,20 +260,8 @@ class MetricsLogger:
                 tag = f"{kind}_heads/{name}"
                 self._write_event(step=step, summary=summary.histogram(tag, values, "auto"))
         if importlib.util.find_spec("matplotlib") is not None:
-            from ntm_jax.evaluation import plots  # matplotlib is an extra, and slow to import
-
-            figure = plots.plot_memory_access(
-                example.inputs,
-                example.outputs,
-                example.steps,
-                f"Memory access after {step:,} training steps",
-                int(np.argmax(example.mask)),
-            )
-            buffer = io.BytesIO()
-            figure.savefig(buffer, dpi=_FIGURE_DPI)
-            image = Summary.Image(encoded_image_string=buffer.getvalue())
-            value = Summary.Value(tag="memory_access", image=image)
-            self._write_event(step=step, summary=Summary(value=[value]))
+            self._write_figure()
+            self._figure = step, self._thread.submit(_draw, step, example)
 
     def log_failed(self, step: int, seeds: Sequence[int]) -> None:
         """Writes which members failed, so that a resumed run does not train them either."""
@@ -270,6 +276,15 @@ class MetricsLogger:
         """Waits until all metrics are on the disk."""
         files.flush(self._workdir / "metrics.jsonl")
         self._events.flush()
+
+    def _write_figure(self) -> None:
+        """Waits for the figure that is being drawn, and writes it."""
+        if self._figure is not None:
+            step, figure = self._figure
+            image = Summary.Image(encoded_image_string=figure.result())
+            value = Summary.Value(tag="memory_access", image=image)
+            self._write_event(step=step, summary=Summary(value=[value]))
+            self._figure = None
 
     @property
     def seconds(self) -> float:

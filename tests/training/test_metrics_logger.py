@@ -158,7 +158,10 @@ def test_tensorboard_gets_text(tmp_path):
 def test_tensorboard_gets_heads_and_figure(tmp_path):
     example = random_example()
     with make_logger(tmp_path) as logger:
-        logger.log_trace(8, example, {"cell": {"bias": np.float32([3.0, -4.0])}})
+        for step in (8, 12):
+            logger.log_trace(step, example, {"cell": {"bias": np.float32([3.0, -4.0])}})
+    figures = [e for e in read_events(tmp_path) for v in e.summary.value if "access" in v.tag]
+    assert [event.step for event in figures] == [8, 12]
     values = {v.tag: v for e in read_events(tmp_path) for v in e.summary.value if e.step == 8}
     kinds = [f"{kind}_heads/{name}" for kind in ("read", "write") for name in HEAD_PARAMETERS]
     assert sorted(values) == sorted([*kinds, "memory_access"])
