@@ -173,9 +173,12 @@ def _check_traces(trained: TrainedModel) -> None:
         if flag.value is not None and not isinstance(trained.model, NTM):
             name = trained.config["model"]["name"]
             raise ConfigError(f"{flag.name}: expected a model with a memory, got {name}")
-    if _ANIMATE_TRAINING.value is not None and not traces.load_training(trained)[0]:
-        expected = "the first member of a run of train.py --trace_every_evals"
-        raise ConfigError(f"animate_training: expected {expected}, got {trained.checkpoint}")
+    try:
+        if _ANIMATE_TRAINING.value is not None and not traces.load_training(trained)[0]:
+            expected = "the first member of a run of train.py --trace_every_evals"
+            raise ValueError(f"expected {expected}, got {trained.checkpoint}")
+    except ValueError as error:
+        raise ConfigError(f"animate_training: {error}") from error
 
 
 def _evaluate(trained: TrainedModel, sizes: Sequence[Size], outputs: dict[str, Path]) -> None:

@@ -130,7 +130,11 @@ def _draw(
       The figure, all panels by name, and a function that shows the bits of an example until a step,
       below a heading.
     """
-    bits = {"inputs": 0.09 * example.inputs.shape[1], "outputs": 0.09 * example.outputs.shape[1]}
+    num_steps, cell = len(example.inputs), 7.2 * 72 / len(example.inputs)  # points per step
+    bits = {
+        name: max(0.09 * array.shape[1], 0.25)
+        for name, array in {"inputs": example.inputs, "outputs": example.outputs}.items()
+    }
     figure = Figure((8.8, 1.75 + sum([*bits.values(), *heights.values()]) + 0.08 * len(heights)))
     panels, y = {}, 0.6
     for name, height in (bits | heights).items():
@@ -151,11 +155,13 @@ def _draw(
         panels["inputs"], inputs, plots.SIGNED_BITS if signed else "gray", (-signed, 1)
     )
     output_image = _image(panels["outputs"], targets, "gray", (0, 1))
-    (marks,) = panels["outputs"].plot([], [], "s", mfc="none", mec=plots.MARK_COLOR, ms=6, mew=1.5)
+    size = min(6, 0.8 * cell)
+    (marks,) = panels["outputs"].plot([], [], "s", mfc="none", ms=size, mew=size / 4)
+    marks.set_markeredgecolor(plots.MARK_COLOR)
     mask = np.asarray(example.mask, bool)[:, None]
 
     def update(example: ExampleTrace, step: int, heading: str) -> None:
-        shown = np.arange(len(inputs))[:, None] <= step
+        shown = np.arange(num_steps)[:, None] <= step
         outputs = np.where(mask & shown, example.outputs, np.nan)
         input_image.set_data(np.where(shown, inputs, np.nan).T)
         output_image.set_data(outputs.T)

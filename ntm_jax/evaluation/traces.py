@@ -226,9 +226,12 @@ def load_trace(path: Path) -> ExampleTrace:
       OSError: the file cannot be read.
       ValueError: the file is not such a file.
     """
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"{path}: expected a trace of an example, got no .npz file")
     try:
-        with np.load(path) as file:
-            arrays = dict(file)
+        with np.load(path) as archive:
+            arrays = dict(archive)
         initial = NTMState((), *(arrays[f"initial_{name}"] for name in _STATE_FIELDS))
         read, write = (
             AddressParameters(*(arrays[f"{kind}_{name}"] for name in AddressParameters._fields))
@@ -238,8 +241,9 @@ def load_trace(path: Path) -> ExampleTrace:
         steps = StepTrace(interface, *(arrays[name] for name in StepTrace._fields[1:]))
         inputs, targets, mask, outputs = (arrays[name] for name in ExampleTrace._fields[:4])
         return ExampleTrace(inputs, targets, mask, outputs, steps, initial)
-    except (KeyError, ValueError, zipfile.BadZipFile, EOFError, TypeError) as error:
-        raise ValueError(f"{path}: expected a trace of an example ({error})") from error
+    except Exception as error:  # NumPy raises errors of many kinds for a damaged file
+        detail = files.one_line(error)
+        raise ValueError(f"{path}: expected a trace of an example, got: {detail}") from error
 
 
 def load_training(

@@ -110,7 +110,7 @@ def test_saved_trace_loads_as_it_was(tmp_path):
 def test_file_that_is_no_trace_raises(tmp_path, content):
     path = tmp_path / "trace.npz"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="trace.npz: expected a trace of an example"):
+    with pytest.raises(ValueError, match="trace.npz: expected a trace of an example, got"):
         traces.load_trace(path)
 
 
@@ -118,7 +118,7 @@ def test_trace_without_an_array_raises(tmp_path):
     arrays = traces.as_arrays(random_example())
     arrays.pop("write_key")
     np.savez(tmp_path / "trace.npz", **arrays)
-    with pytest.raises(ValueError, match="'write_key' is not a file in the archive|write_key"):
+    with pytest.raises(ValueError, match="expected a trace of an example, got: .*write_key"):
         traces.load_trace(tmp_path / "trace.npz")
 
 

@@ -72,6 +72,16 @@ def test_trace_needs_a_memory(tmp_path):
     assert not (tmp_path / "trace.npz").exists()
 
 
+@pytest.mark.usefixtures("optax_promotion")
+def test_damaged_traces_of_training(tmp_path):
+    train(tiny_config(), tmp_path / "run")
+    (tmp_path / "run/traces").mkdir()
+    (tmp_path / "run/traces/4.npz").write_bytes(b"junk")
+    done = command(tmp_path, "eval.py", "--workdir=run", "--animate_training=a.gif")
+    message = "run/traces/4.npz: expected a trace of an example, got no .npz file"
+    assert_one_line_error(done, "eval.py", message)
+
+
 def test_training_animation_needs_traces(tmp_path):
     done = command(tmp_path, "eval.py", "--pretrained=copy_ntm", "--animate_training=a.gif")
     message = (
