@@ -2,17 +2,19 @@
 
     python -m benchmarks.tracing
 
-Each round runs train.py on copy with and without --trace_every_evals, for each number of training
-steps, with a warm compilation cache. Run it on an idle host. results/tracing.json gets the seconds
-of the commands and the ratio of their medians.
+Trains copy with train.py --trace_every_evals=2, with a warm compilation cache, and compares the
+times from an evaluation with a trace to the next one with those from an evaluation without. Both
+alternate in the same run. Run it on an idle host. results/tracing.json gets the seconds of all of
+these intervals; the first one with a trace also loads its program and imports matplotlib.
 """
 
+import itertools
+import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from pathlib import Path
 
 from absl import app, flags
 
@@ -20,47 +22,35 @@ from benchmarks import environment
 from experiments.cli import ROOT
 from ntm_jax.training.run_dir import write_json
 
-_STEPS = flags.DEFINE_list("steps", ["3000", "15000"], "Numbers of training steps.")
-_EVERY = flags.DEFINE_integer("trace_every_evals", 5, "Evaluations per trace.", lower_bound=1)
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "Number of rounds.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 15000, "Number of training steps.", lower_bound=3000)
 
 
 def main(argv: list[str]) -> None:
-    """Measures all numbers of steps and writes the times."""
+    """Measures the intervals and writes their seconds."""
     del argv
-    keys = ("seconds", "seconds_with_traces")
-    rows = [{"steps": int(steps), **{key: [] for key in keys}} for steps in _STEPS.value]
-    holders = (_STEPS, _EVERY, _ROUNDS)
     with (
-        environment.record("python -m benchmarks.tracing", holders) as document,
+        environment.record("python -m benchmarks.tracing", [_STEPS]) as document,
         tempfile.TemporaryDirectory() as cache,
     ):
-        _train(min(row["steps"] for row in rows), _EVERY.value, cache)  # fills the cache
-        for _ in range(_ROUNDS.value):
-            for row in rows:
-                for key, every in zip(keys, (0, _EVERY.value), strict=True):
-                    row[key].append(_train(row["steps"], every, cache))
-                print(row, flush=True)
-    for row in rows:
-        without, with_traces = (statistics.median(row[key]) for key in keys)
-        row["ratio"] = round(with_traces / without, 3)
-    write_json(environment.RESULTS / "tracing.json", {**document, "rows": rows})
+        _train(1000, cache)  # fills the cache
+        times = _train(_STEPS.value, cache)
+    intervals = [round(end - start, 3) for start, end in itertools.pairwise(times)]
+    # Evaluations are counted from 1: the first has no trace, the second has one, and so on.
+    seconds = {"without": intervals[::2], "with_trace": intervals[1::2]}
+    write_json(environment.RESULTS / "tracing.json", {**document, "seconds": seconds})
 
 
-def _train(steps: int, trace_every_evals: int, cache: str) -> float:
-    """Returns the seconds of train.py from start to end."""
+def _train(steps: int, cache: str) -> list[float]:
+    """Returns the seconds from the start of training to each evaluation."""
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "train.py", "--config=configs/copy_ntm.py"]
-        command += [f"--workdir={directory}/run", f"--trace_every_evals={trace_every_evals}"]
+        command += [f"--workdir={directory}/run", "--trace_every_evals=2"]
         for key in ("num_train_steps", "train_steps_after_solved"):
             command.append(f"--config.{key}={steps}")
         variables = {**os.environ, "JAX_COMPILATION_CACHE_DIR": cache}
-        start = time.monotonic()
-        done = subprocess.run(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL)
-        seconds = time.monotonic() - start
-    if done.returncode:
-        sys.exit(f"tracing: training failed with exit code {done.returncode}")
-    return round(seconds, 2)
+        subprocess.run(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL, check=True)
+        lines = map(json.loads, Path(directory, "run/metrics.jsonl").read_text().splitlines())
+        return [line["seconds"] for line in lines if line["kind"] == "evaluation"]
 
 
 if __name__ == "__main__":

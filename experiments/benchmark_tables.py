@@ -27,6 +27,7 @@ __all__ = [
     "speed_environment",
     "speed_summary",
     "startup",
+    "tracing",
 ]
 
 _RESULTS = ROOT / "benchmarks" / "results"
@@ -112,6 +113,25 @@ def startup() -> str:
         for row in _read("startup")["rows"]
     ]
     return table("config | XLA flags | cold cache (s) | warm cache (s)", rows)
+
+
+def tracing() -> str:
+    """Returns what a trace during training costs."""
+    seconds = _read("tracing")["seconds"]
+    first, *later = seconds["with_trace"]
+    without, with_trace = statistics.median(seconds["without"]), statistics.median(later)
+    return table(
+        "500 training steps and an evaluation (s) | with a trace (s) | with the first trace (s) | "
+        "ratio with a trace per five evaluations",
+        [
+            (
+                median_range(seconds["without"], "{:.2f}"),
+                median_range(later, "{:.2f}"),
+                f"{first:.2f}",
+                f"{1 + (with_trace - without) / (5 * without):.3f}",
+            )
+        ],
+    )
 
 
 def cell_cost() -> str:

@@ -144,6 +144,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "speed_training": lambda: benchmark_tables.speed("training"),
     "speed_forward": lambda: benchmark_tables.speed("forward"),
     "startup": benchmark_tables.startup,
+    "tracing": benchmark_tables.tracing,
 }
 
 
