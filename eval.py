@@ -92,19 +92,19 @@ _TRACE = flags.DEFINE_string(
     "trace",
     None,
     "Write the memory access of an NTM in one sequence to this .npz file: head parameters, "
-    "weightings, memory and what follows from them, at the largest size of at most 60 steps.",
+    "weightings, memory and an analysis of the heads, at the largest size of at most 60 steps, or "
+    "else at the smallest size.",
 )
 _HTML = flags.DEFINE_string(
     "html",
     None,
     "Write a page to this file that runs an NTM in the browser, step by step, on a sequence that "
-    "the reader can change.",
+    "can be edited.",
 )
 _ANIMATE = flags.DEFINE_string(
     "animate",
     None,
-    "Write an animated GIF to this file: an NTM in one sequence, at the largest size of at most 60 "
-    "steps.",
+    "Write an animated GIF to this file: an NTM in one sequence, of the same size as for --trace.",
 )
 _ANIMATE_TRAINING = flags.DEFINE_string(
     "animate_training",

@@ -1,4 +1,4 @@
-"""Measures how much slower training is that stores and draws the memory access of a sequence.
+"""Measures the overhead of traces during training.
 
     python -m benchmarks.tracing
 

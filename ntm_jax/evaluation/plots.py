@@ -1,7 +1,7 @@
 """Plots of the outputs, the memory access and the memory of a trained model; figures 4 and 6.
 
-Nothing here uses pyplot or other global state. Time runs to the right, bits and slots upwards; all
-are counted from 0. The slots form a ring: slot N - 1 is next to slot 0. A quantity has the same
+Nothing here uses pyplot or other global state. Bits, slots and time steps are counted from 0; bits
+and slots run upwards. The slots form a ring: slot N - 1 is next to slot 0. A quantity has the same
 colors in all figures: bits gray, contents of the memory red and blue, weightings green and yellow.
 """
 
@@ -86,10 +86,9 @@ def plot_predictions(examples: Mapping[str, tuple[Any, ...]], title: str) -> Fig
     layout = []
     for row in rows:
         lengths = np.array([len(arrays[name][0]) for name in row])
-        step_widths = np.linspace(0.28, 0.001, 2000)
-        widths = np.maximum(step_widths[:, None] * lengths, heading_width) + gap
-        chosen = np.argmax(widths.sum(axis=1) <= 13 - left - right + gap)
-        layout.append((step_widths[chosen], np.cumsum([0, *widths[chosen]])))
+        step_width = min(0.28, (13 - left - right + gap - gap * len(row)) / lengths.sum())
+        widths = np.maximum(step_width * lengths, heading_width) + gap
+        layout.append((step_width, np.cumsum([0, *widths])))
     row_widths = [edges[-1] - gap for _, edges in layout]
     row_width = max(*row_widths, 0.09 * len(title) - right)
     width, height = left + row_width + right, 0.35 + row_height * len(rows)
@@ -103,7 +102,7 @@ def plot_predictions(examples: Mapping[str, tuple[Any, ...]], title: str) -> Fig
             panels = []
             for label, array in zip(_ROW_LABELS, arrays[name], strict=False):
                 axes = add_axes(figure, left + x, y, len(array) * step_width, panel_height)
-                image = _imshow(axes, array, "gray", Normalize(0, 1))
+                image = imshow(axes, array, "gray", Normalize(0, 1))
                 axes.tick_params(labelleft=x == 0, labelbottom=False)
                 axes.set_ylabel(f"{label}\nbit" if x == 0 else "")
                 panels.append(axes)
@@ -178,10 +177,8 @@ def plot_memory_access(
             yield f"{verb} vectors, head {head}", vectors[:, head], *vector_style
             yield f"{access} weighting, head {head}", weights[:, head], *weight_style
 
-    signed = np.min(inputs) < 0
-    bits_style = (SIGNED_BITS, Normalize(-1, 1)) if signed else ("gray", unit)
     unscored = ", not scored where hatched" if first_scored_step else ""
-    inputs_panel = "inputs", inputs, "bit", 0, *bits_style, "value"
+    inputs_panel = "inputs", inputs, "bit", 0, *bit_colors(inputs), "value"
     outputs_panel = f"outputs{unscored}", outputs, "bit", 0, "gray", unit, "probability"
     columns = (
         [inputs_panel, *head_panels("add", "write", adds, write_weights)],
@@ -199,7 +196,7 @@ def plot_memory_access(
         for panel, panel_height in zip(panels, heights, strict=True):
             heading, values, label, first, colors, norm, bar_label = panel
             axes = add_axes(figure, left, y, 4.7, panel_height)
-            image = _imshow(axes, values, colors, norm, first)
+            image = imshow(axes, values, colors, norm, first)
             bar_axes = add_axes(figure, left + 4.76, y, 0.13, panel_height)
             figure.colorbar(image, cax=bar_axes, label=bar_label, extend=_extend(values, norm))
             axes.set_title(heading, loc="left", fontsize=9)
@@ -239,20 +236,18 @@ def plot_heads(example: ExampleTrace, title: str) -> Figure:
         share = np.asarray(analysis.content_share)[:, head]
         row[0].fill_between(steps, share, step="mid", color="0.75", linewidth=0)
         row[0].set(ylim=(-0.05, 1.05), ylabel=f"{kind} head {head}")
-        lines = parameters.gate, parameters.strength, parameters.sharpness, analysis.entropy
-        for axes, values in zip(row, lines, strict=True):
+        lines = {
+            "gate (line), content share (filled)": parameters.gate,
+            "key strength": parameters.strength,
+            "sharpness": parameters.sharpness,
+            f"entropy of the weighting (bits); {num_slots} slots": analysis.entropy,
+        }
+        for axes, top, (heading, values) in zip(row, panels[0], lines.items(), strict=True):
             axes.plot(steps, np.asarray(values)[:, head], color=_LINE_COLOR)
             _mark_first_scored_step(axes, int(np.argmax(example.mask)))
             axes.xaxis.get_major_locator().set_params(integer=True)
+            top.set_title(heading, fontsize=9)
         row[3].set_ylim(-0.03 * np.log2(num_slots), 1.03 * np.log2(num_slots) + 0.01)
-    headings = (
-        "gate (line), content share (filled)",
-        "key strength",
-        "sharpness",
-        f"entropy of the weighting (bits); {num_slots} slots",
-    )
-    for axes, heading in zip(panels[0], headings, strict=True):
-        axes.set_title(heading, fontsize=9)
     for axes in panels[0, 1:3]:
         axes.set_yscale("log")
         axes.set_ylim(min(1.0, axes.get_ylim()[0]), 1.2 * axes.get_ylim()[1])
@@ -279,37 +274,34 @@ def plot_memory(example: ExampleTrace, title: str) -> Figure:
         np.concatenate([getattr(example.initial, name)[None], getattr(example.steps, name)])
         for name in ("memory", "read_weights", "write_weights")
     )
-    start, stop = used_slots(np.concatenate([write_weights, read_weights], axis=1)[1:])
+    start, stop = used_slots(np.concatenate([write_weights, read_weights], axis=1))
     num_slots, first, last = memory.shape[1], int(np.argmax(example.mask)), len(memory) - 1
-    change, scored = memory[last] - memory[first], slice(first + 1, None)
+    scored = np.arange(first + 1, last + 1)
     panels = [  # heading, values, indices of the weightings to mark
-        ("before step 0", memory[0], slice(0, 1)),
-        (f"before step {first}, the first scored step", memory[first], slice(first, first + 1)),
-        (f"after step {last - 1}, the last step", memory[last], slice(last, None)),
-        (f"change from step {first} to {last - 1}", change, scored),
-    ]
-    panels = panels[1:] if first == 0 else panels
+        ("before step 0", memory[0], np.array([0])),
+        (f"before step {first}, the first scored step", memory[first], np.array([first])),
+        (f"after step {last - 1}, the last step", memory[last], np.array([last])),
+        (f"change from step {first} to {last - 1}", memory[last] - memory[first], scored),
+    ][first == 0 :]
     limit, _ = color_limit(example.steps.interface.add, example.steps.read_vectors)
     norm, shown = Normalize(-limit, limit), np.stack([values for _, values, _ in panels])
+    shown = np.take(shown, range(start, stop), axis=1, mode="wrap")
     height = 1.6 + np.clip(0.1 * (stop - start), 2, 7)
     figure = Figure((13.0, height), dpi=110, layout="constrained")
     all_axes = figure.subplots(1, len(panels), sharey=True)
-    for axes, (heading, values, during) in zip(all_axes, panels, strict=True):
-        values = np.take(values, range(start, stop), axis=0, mode="wrap")
-        image = _imshow(axes, values.T, "RdBu_r", norm, start)
+    for axes, values, (heading, _, during) in zip(all_axes, shown, panels, strict=True):
+        image = imshow(axes, values.T, "RdBu_r", norm, start)
         axes.set_title(heading, fontsize=9)
         axes.set_xlabel("component")
-        marks = []
-        for weights, edge, marker, color in (
-            (write_weights, 0, ">", WRITE_COLOR),
-            (read_weights, 1, "<", READ_COLOR),
-        ):
+        _number_slots(axes, num_slots)
+        marks, style = [], {"transform": axes.get_yaxis_transform(), "clip_on": False}
+        for edge, weights in enumerate((write_weights, read_weights)):
             slots = (np.unique(weights[during].argmax(-1)) - start) % num_slots + start
-            style = {"transform": axes.get_yaxis_transform(), "clip_on": False}
-            marks += axes.plot(np.full(len(slots), edge), slots, marker, color=color, **style)
+            slots, color = slots[slots < stop], (WRITE_COLOR, READ_COLOR)[edge]
+            marks += axes.plot(np.full(len(slots), edge), slots, "><"[edge], color=color, **style)
     all_axes[0].set_ylabel(_slot_label(start, stop, num_slots))
-    _number_slots(all_axes[0], num_slots)
-    label = f"value (largest: {color_limit(shown)[1]:.3g})"
+    largest = color_limit(shown)[1]
+    label = "value" if largest <= limit else f"value (largest: {largest:.3g})"
     figure.colorbar(image, ax=all_axes, pad=0.01, label=label, extend=_extend(shown, norm))
     labels = ["slot of a write head", "slot of a read head"]
     figure.legend(marks, labels, loc="outside lower center", ncols=2, frameon=False)
@@ -329,7 +321,12 @@ def plot_training(
       examples: traces of the same sequence, by completed training steps.
       params: the root mean square of each parameter after these training steps, by name.
       title: title of the figure.
+
+    Raises:
+      ValueError: there are no traces.
     """
+    if not examples:
+        raise ValueError("examples: expected at least one, got none")
     numbers, traced = [*examples], [*examples.values()]
     chosen = np.unique(np.linspace(0, len(traced) - 1, 6).round().astype(int))
     weights = [head_weights(example) for example in traced]
@@ -343,11 +340,11 @@ def plot_training(
         outputs, mask = np.asarray(traced[index].outputs), np.asarray(traced[index].mask, bool)
         errors = bit_errors(outputs, np.asarray(traced[index].targets))[mask].sum()
         column[0].set_title(f"{numbers[index]:,} steps: {errors} bit errors", fontsize=9)
-        _imshow(column[0], outputs, "gray", Normalize(0, 1))
+        imshow(column[0], outputs, "gray", Normalize(0, 1))
         column[0].axvspan(-0.5, first - 0.5, color="0.9")  # not scored
         for axes, array in zip(column[1:], weights[index].values(), strict=True):
             shown = np.take(array, range(start, stop), axis=-1, mode="wrap")
-            _imshow(axes, shown, "viridis", Normalize(0, 1), start)
+            imshow(axes, shown, "viridis", Normalize(0, 1), start)
             _number_slots(axes, num_slots)
         for axes in column:
             _mark_first_scored_step(axes, first)
@@ -358,20 +355,19 @@ def plot_training(
 
     gates, entropies, norms = lower.subplots(1, 3)
     analyses = [analyze_heads(example) for example in traced]
-    phases = [("input", slice(first), "--"), ("answer", slice(first, None), "-")]
+    phases = [("input", slice(first), ".--"), ("answer", slice(first, None), ".-")]
     for kind, color in (("read", READ_COLOR), ("write", WRITE_COLOR)):
         gate = np.stack([getattr(example.steps.interface, kind).gate for example in traced])
         entropy = np.stack([analysis[kind].entropy for analysis in analyses])
-        for phase, steps, style in phases if first else phases[1:]:
+        for phase, steps, style in phases[first == 0 :]:
             for axes, values in ((gates, gate), (entropies, entropy)):
                 lines = axes.plot(numbers, values[:, steps].mean(axis=1), style, color=color)
                 lines[0].set_label(f"{kind}, {phase}")
     for name, norm in params.items():
-        norms.plot(numbers, norm, label=name)
-    gates.set_ylim(-0.03, 1.03)
-    gates.set_title("mean gate", fontsize=10)
-    entropies.set_title("mean entropy of the weighting (bits)", fontsize=10)
-    norms.set_title("root mean square of the parameters", fontsize=10)
+        norms.plot(numbers, norm, ".-", label=name)
+    gates.set(ylim=(-0.03, 1.03), title="mean gate")
+    entropies.set(title="mean entropy of the weighting (bits)")
+    norms.set(title="root mean square of the parameters")
     norms.legend(fontsize=6, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     gates.legend(fontsize=8, frameon=False)
     lower.supxlabel("training steps", fontsize=10)
@@ -398,6 +394,10 @@ def save_plots(
 
     Returns:
       The paths of the files.
+
+    Raises:
+      OSError: a file cannot be written, or a trace cannot be read.
+      ValueError: a file among the traces of training is not a trace.
     """
     directory.mkdir(parents=True, exist_ok=True)
     model, params, task = trained.model, trained.first_params, trained.task
@@ -415,20 +415,14 @@ def save_plots(
         size = traced_size(task, sizes)
         example = trace_example(model, params, task, size, seed)
         suffix = f"{describe_size(task, size)}: {suffix}"
-        figures["memory_access"] = plot_memory_access(
-            example.inputs,
-            example.outputs,
-            example.steps,
-            f"Memory access at {suffix}",
-            first_scored_step=int(np.argmax(example.mask)),
-        )
+        arrays, first = (example.inputs, example.outputs, example.steps), int(example.mask.argmax())
+        figures["memory_access"] = plot_memory_access(*arrays, f"Memory access at {suffix}", first)
         figures["heads"] = plot_heads(example, f"Heads at {suffix}")
         figures["memory"] = plot_memory(example, f"Memory at {suffix}")
         examples, norms = load_training(trained)
         if examples:
-            figures["training"] = plot_training(
-                examples, norms, f"Training: {trained.name} ({name})"
-            )
+            title = f"Training: {trained.name} ({name})"
+            figures["training"] = plot_training(examples, norms, title)
     paths = {directory / f"{name}_{kind}.png": figure for kind, figure in figures.items()}
     for path, figure in paths.items():
         figure.savefig(path)
@@ -440,18 +434,22 @@ def head_weights(example: ExampleTrace) -> dict[str, np.ndarray]:
 
     A name is "write head 0", or "write head" if it is the only one.
     """
-    weights = {}
+    weights: dict[str, np.ndarray] = {}
     for kind in ("write", "read"):
-        heads = np.asarray(getattr(example.steps, f"{kind}_weights"), float)
-        for head in range(heads.shape[1]):
-            name = f"{kind} head" if heads.shape[1] == 1 else f"{kind} head {head}"
-            weights[name] = heads[:, head]
+        heads = np.moveaxis(np.asarray(getattr(example.steps, f"{kind}_weights"), float), 1, 0)
+        names = [f"{kind} head {head}" for head in range(len(heads))]
+        weights |= zip(names if len(heads) > 1 else [f"{kind} head"], heads, strict=True)
     return weights
 
 
 def bit_errors(outputs: Any, targets: Any) -> np.ndarray:
-    """Returns where an output is NaN or on the other side of 0.5 than the target."""
+    """Returns a boolean array, true where an output is NaN or on the other side of 0.5."""
     return ((outputs > 0.5) != (targets > 0.5)) | np.isnan(outputs)
+
+
+def bit_colors(bits: np.ndarray) -> tuple[Any, Normalize]:
+    """Returns the colors and the norm of bits, or of values in [-1, 1]."""
+    return (SIGNED_BITS, Normalize(-1, 1)) if np.min(bits) < 0 else ("gray", Normalize(0, 1))
 
 
 def color_limit(*vectors: Any) -> tuple[float, float]:
@@ -468,7 +466,7 @@ def color_limit(*vectors: Any) -> tuple[float, float]:
 
 
 def used_slots(weights: np.ndarray) -> tuple[int, int]:
-    """Returns the range of slots that some weights [T, heads, N] use, with a margin of two slots.
+    """Returns the range of slots that weightings [T, H, N] use, with a margin of two slots.
 
     Slots form a ring: the range leaves out the longest unused stretch, and starts below 0 if the
     used slots continue across slot 0.
@@ -479,12 +477,12 @@ def used_slots(weights: np.ndarray) -> tuple[int, int]:
         return 0, num_slots
     gaps = np.diff(used, append=used[0] + num_slots)
     longest = np.argmax(gaps)
-    first, last = used[(longest + 1) % len(used)], used[longest]
+    first, last = int(used[(longest + 1) % len(used)]), int(used[longest])
     if gaps[longest] <= 5:  # the margins cover the gap
         return 0, num_slots
-    first = first if first <= last else first - num_slots
-    # A range that does not cross slot 0 starts at slot 0, not in the margin below it.
-    return (first - 2 if first < 0 else max(first - 2, 0)), min(last + 3, first + num_slots)
+    if first > last:
+        return first - num_slots - 2, last + 3
+    return max(first - 2, 0), min(last + 3, num_slots)  # margins do not cross slot 0
 
 
 def _checkpoint_name(trained: TrainedModel) -> str:
@@ -503,21 +501,17 @@ def add_axes(figure: Figure, x: float, y: float, width: float, height: float) ->
     return figure.add_axes((x / total_width, bottom, width / total_width, height / total_height))
 
 
-def _imshow(axes: Axes, values: np.ndarray, colors: Any, norm: Normalize, first: int = 0) -> Any:
-    """Draws [T, rows], with rows counted from `first`, and returns the image; NaN is hatched."""
-    steps, rows = values.shape
-    nearest = steps <= axes.bbox.width and rows <= axes.bbox.height
+def imshow(
+    axes: Axes, values: np.ndarray, colors: Any, norm: Normalize, row: int = 0, column: int = 0
+) -> Any:
+    """Draws [columns, rows], counted from `column` and `row`; NaN is hatched."""
+    columns, rows = values.shape
+    nearest = columns <= axes.bbox.width and rows <= axes.bbox.height
     axes.locator_params(steps=[1, 2, 4, 5, 10], integer=True, min_n_ticks=1)
     axes.patch.set(facecolor="white", edgecolor=MARK_COLOR, hatch="xxx")
-    return axes.imshow(
-        values.T,
-        cmap=colors,
-        norm=norm,
-        aspect="auto",
-        interpolation="nearest" if nearest else "auto",
-        origin="lower",
-        extent=(-0.5, steps - 0.5, first - 0.5, first + rows - 0.5),
-    )
+    extent = (column - 0.5, column + columns - 0.5, row - 0.5, row + rows - 0.5)
+    style: Any = {"interpolation": "nearest" if nearest else "auto", "aspect": "auto"}
+    return axes.imshow(values.T, colors, norm, origin="lower", extent=extent, **style)
 
 
 def _extend(values: np.ndarray, norm: Normalize) -> str:

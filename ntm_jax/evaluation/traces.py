@@ -1,6 +1,6 @@
-"""The trace of one example, and what follows from it: movement of the heads, use of the contents.
+"""The trace of one example, and an analysis of its heads.
 
-T is the number of time steps, H that of read or of write heads, N of memory slots.
+T is the number of time steps, H of read or write heads, N of memory slots.
 """
 
 import collections
@@ -42,7 +42,7 @@ _MAX_TRACE_STEPS = 60  # longer sequences have steps too narrow to tell apart
 
 
 class ExampleTrace(NamedTuple):
-    """One example, what the model answers, and its memory access.
+    """One example, the outputs of a model, and its memory access.
 
     Attributes:
       inputs: [T, I].
@@ -62,16 +62,17 @@ class ExampleTrace(NamedTuple):
 
 
 class HeadAnalysis(NamedTuple):
-    """What the weightings of the read or the write heads show.
+    """Analysis of the weightings of the read heads or of the write heads.
 
     Attributes:
       content_weights: w_c, the content weighting of equation 5, [T, H, N].
       entropy: of the weighting, in bits, [T, H]; 0 for one slot, log2(N) for all equally.
-      position: circular centre of mass of the weighting, in slots, in [0, N), [T, H].
+      position: circular center of mass of the weighting, in slots, in [0, N), [T, H].
       movement: change of the position since the previous step, or since the initial weighting, in
         slots, in [-N / 2, N / 2), [T, H].
       content_share: share of the weighting that came from the content weighting and not from the
-        previous one, in [0, 1], [T, H]. The weight of a slot is divided as its sum in equation 8.
+        previous one, in [0, 1], [T, H]: sum_i w(i) r(i), where r(i) is the part of w~(i) in
+        equation 8 that comes from g w_c.
     """
 
     content_weights: jax.Array
@@ -90,6 +91,9 @@ def trace_example(model: NTM, params: Any, task: Task, size: Size, seed: int) ->
       task: the task of the example.
       size: the size of the example.
       seed: seed of the example.
+
+    Returns:
+      The trace, without a batch axis.
 
     Raises:
       TypeError: the model is no NTM.
@@ -120,17 +124,14 @@ def traced_size(task: Task, sizes: Sequence[Size]) -> Size:
 
 @jax.jit  # compiles faster than its operations one by one
 def analyze_heads(example: ExampleTrace) -> dict[str, HeadAnalysis]:
-    """Returns the analysis of the "read" and of the "write" heads."""
+    """Returns the analysis of the "read" and of the "write" heads; needs no controller's carry."""
     steps, initial = example.steps, example.initial
+    heads = steps.interface
     # Write heads address the memory before writing, read heads the memory after writing.
     before = jnp.concatenate([initial.memory[None], steps.memory[:-1]])
     return {
-        "read": _analyze(
-            steps.memory, steps.interface.read, initial.read_weights, steps.read_weights
-        ),
-        "write": _analyze(
-            before, steps.interface.write, initial.write_weights, steps.write_weights
-        ),
+        "read": _analyze(steps.memory, heads.read, initial.read_weights, steps.read_weights),
+        "write": _analyze(before, heads.write, initial.write_weights, steps.write_weights),
     }
 
 
@@ -139,25 +140,19 @@ def _analyze(
 ) -> HeadAnalysis:
     """Analyzes heads, [T, H], that address a memory, [T, N, M]."""
 
-    def content(
-        memory: jax.Array, previous: jax.Array, head: AddressParameters
-    ) -> tuple[jax.Array, jax.Array]:
+    def content(memory: jax.Array, previous: jax.Array, head: AddressParameters) -> Any:
         content = addressing.content_weights(memory, head.key, head.strength)
         gated = addressing.interpolate(content, previous, head.gate)
         shifted = addressing.shift(head.gate * content, head.shift)
         return content, shifted / jnp.maximum(addressing.shift(gated, head.shift), 1e-30)
 
-    all_weights = jnp.concatenate([initial[None], weights])
-    content_weights, shares = jax.vmap(jax.vmap(content, (None, 0, 0)))(
-        memory, all_weights[:-1], heads
-    )
-    num_slots = weights.shape[-1]
-    position = circular_mean(all_weights)
-    movement = (jnp.diff(position, axis=0) + num_slots / 2) % num_slots - num_slots / 2
-    content_share = jnp.sum(weights * shares, axis=-1)
-    return HeadAnalysis(
-        content_weights, entropy_bits(weights), position[1:], movement, content_share
-    )
+    weightings, half = jnp.concatenate([initial[None], weights]), weights.shape[-1] / 2
+    per_head = jax.vmap(jax.vmap(content, (None, 0, 0)))
+    content_weights, shares = per_head(memory, weightings[:-1], heads)
+    position = circular_mean(weightings)
+    movement = (jnp.diff(position, axis=0) + half) % (2 * half) - half
+    share = jnp.sum(weights * shares, axis=-1)
+    return HeadAnalysis(content_weights, entropy_bits(weights), position[1:], movement, share)
 
 
 def entropy_bits(weights: jax.Array) -> jax.Array:
@@ -166,10 +161,10 @@ def entropy_bits(weights: jax.Array) -> jax.Array:
 
 
 def circular_mean(weights: jax.Array) -> jax.Array:
-    """Returns the circular centre of mass in slots of weightings, [..., N], in [0, N).
+    """Returns the circular center of mass in slots of weightings, [..., N], in [0, N).
 
-    The slots lie on a circle; the centre is the angle of sum_i w(i) exp(2 pi j i / N). It means
-    little if the entropy is near log2(N).
+    The slots lie on a circle; the center is the angle of sum_i w(i) exp(2 pi j i / N). It is not
+    meaningful if the entropy is near log2(N).
     """
     num_slots = weights.shape[-1]
     angles = jnp.arange(num_slots, dtype=jnp.float32) * (2 * jnp.pi / num_slots)
@@ -180,24 +175,14 @@ def circular_mean(weights: jax.Array) -> jax.Array:
 def as_arrays(example: ExampleTrace) -> dict[str, jax.Array]:
     """Returns all arrays of an example, by name.
 
-    The names are those of the fields; "read_" and "write_" say of which heads: "read_gate", [T, R].
+    Head parameters and the initial state have a prefix: "read_gate", [T, R]; "initial_memory".
     """
-    steps, initial = example.steps, example.initial
-    arrays = {
-        "inputs": example.inputs,
-        "targets": example.targets,
-        "mask": example.mask,
-        "outputs": example.outputs,
-        "memory": steps.memory,
-        "read_vectors": steps.read_vectors,
-        "erase": steps.interface.erase,
-        "add": steps.interface.add,
-    }
-    for name in _STATE_FIELDS:
-        arrays[f"initial_{name}"] = getattr(initial, name)
+    interface = example.steps.interface
+    arrays = {**example._asdict(), **example.steps._asdict(), **interface._asdict()}
+    arrays = {name: array for name, array in arrays.items() if not isinstance(array, tuple)}
+    arrays |= {f"initial_{name}": getattr(example.initial, name) for name in _STATE_FIELDS}
     for kind in ("read", "write"):
-        arrays[f"{kind}_weights"] = getattr(steps, f"{kind}_weights")
-        parameters = getattr(steps.interface, kind)._asdict()
+        parameters = getattr(interface, kind)._asdict()
         arrays |= {f"{kind}_{name}": value for name, value in parameters.items()}
     return arrays
 
@@ -218,13 +203,14 @@ def save_trace(example: ExampleTrace, path: Path) -> None:
 
 
 def load_trace(path: Path) -> ExampleTrace:
-    """Reads what `save_trace` or training with `trace_every_evals` wrote.
+    """Reads a trace written by `save_trace` or by training with `trace_every_evals`.
 
-    The controller of the initial state is not stored, it is `()`.
+    Returns:
+      NumPy arrays. The controller's carry in the initial state is not stored: it is `()`.
 
     Raises:
       OSError: the file cannot be read.
-      ValueError: the file is not such a file.
+      ValueError: the file is not a trace.
     """
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
@@ -241,6 +227,8 @@ def load_trace(path: Path) -> ExampleTrace:
         steps = StepTrace(interface, *(arrays[name] for name in StepTrace._fields[1:]))
         inputs, targets, mask, outputs = (arrays[name] for name in ExampleTrace._fields[:4])
         return ExampleTrace(inputs, targets, mask, outputs, steps, initial)
+    except OSError:
+        raise
     except Exception as error:  # NumPy raises errors of many kinds for a damaged file
         detail = files.one_line(error)
         raise ValueError(f"{path}: expected a trace of an example, got: {detail}") from error
@@ -264,9 +252,12 @@ def load_training(
     """
     examples, params = {}, collections.defaultdict(list)
     if trained.workdir is not None and trained.seeds[0] == trained.config["seed"]:
-        paths = (trained.workdir / "traces").glob("[0-9]*.npz")
-        for path in sorted(paths, key=lambda path: int(path.stem)):
-            examples[int(path.stem)] = load_trace(path)
+        paths = (trained.workdir / "traces").glob("*.npz")
+        steps = {int(path.stem): path for path in paths if path.stem.isdigit()}
+        for step, path in sorted(steps.items()):
+            if step > int(Path(trained.checkpoint).name):
+                break  # written after the checkpoint
+            examples[step] = load_trace(path)
             with np.load(path) as file:
                 for name in file.files:
                     if name.startswith("params/"):

@@ -1,6 +1,6 @@
 """The logger of a run: console, train.log, metrics.jsonl and TensorBoard.
 
-It only writes: it decides nothing and changes nothing.
+It does not change the state of training.
 """
 
 import contextlib
@@ -197,7 +197,7 @@ class MetricsLogger:
         self._write_event(step=step, summary=summary.text(name, text))
 
     def expect_last_step(self, last_step: int | None) -> None:
-        """Sets the step to which the progress bar counts the time; None if it is not known."""
+        """Sets the step for which the progress bar estimates the remaining time; None: unknown."""
         bound = "at most" if last_step is None else "about"
         last_step = min(last_step or self._num_train_steps, self._num_train_steps)
         self._progress.update(self._bar, last_step=last_step, bound=bound)
@@ -238,12 +238,12 @@ class MetricsLogger:
 
         traces/STEP.npz gets the arrays of the example, and of each parameter, under "params/", the
         root mean square, the smallest and the largest value. TensorBoard gets histograms of the
-        gates, strengths and sharpnesses of each kind of head, and a figure if there is matplotlib.
+        gates, strengths and sharpnesses of each kind of head, and, with matplotlib, a figure.
 
         Args:
           step: completed training steps.
-          example: the trace of the example.
-          params: the parameters of one member.
+          example: the trace of the example, of one member.
+          params: the parameters of this member.
         """
         arrays: dict[str, Any] = {**traces.as_arrays(example)}
         for path, leaf in traverse_util.flatten_dict(params, sep="/").items():
@@ -256,9 +256,10 @@ class MetricsLogger:
 
         for kind in ("read", "write"):
             for name in ("gate", "strength", "sharpness"):
-                values = np.asarray(arrays[f"{kind}_{name}"]).ravel()
-                tag = f"{kind}_heads/{name}"
-                self._write_event(step=step, summary=summary.histogram(tag, values, "auto"))
+                values = np.asarray(arrays[f"{kind}_{name}"])
+                values, tag = values[np.isfinite(values)], f"{kind}_heads/{name}"
+                if values.size:
+                    self._write_event(step=step, summary=summary.histogram(tag, values, "auto"))
         if importlib.util.find_spec("matplotlib") is not None:
             self._write_figure()
             self._figure = step, self._thread.submit(_draw, step, example)
@@ -273,18 +274,22 @@ class MetricsLogger:
         self.log(f"step {step:>6}  restarted seeds still at chance: {', '.join(map(str, seeds))}")
 
     def flush(self) -> None:
-        """Waits until all metrics are on the disk."""
+        """Waits until all metrics are on the disk, but for a figure that is being drawn."""
         files.flush(self._workdir / "metrics.jsonl")
         self._events.flush()
 
     def _write_figure(self) -> None:
         """Waits for the figure that is being drawn, and writes it."""
-        if self._figure is not None:
-            step, figure = self._figure
+        if self._figure is None:
+            return
+        (step, figure), self._figure = self._figure, None
+        try:
             image = Summary.Image(encoded_image_string=figure.result())
-            value = Summary.Value(tag="memory_access", image=image)
-            self._write_event(step=step, summary=Summary(value=[value]))
-            self._figure = None
+        except Exception as error:  # training does not depend on the figure
+            self.log(f"step {step:>6}  cannot draw the memory access: {files.one_line(error)}")
+            return
+        value = Summary.Value(tag="memory_access", image=image)
+        self._write_event(step=step, summary=Summary(value=[value]))
 
     @property
     def seconds(self) -> float:

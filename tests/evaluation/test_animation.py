@@ -112,6 +112,26 @@ def test_negative_inputs_are_blue(tmp_path):
     assert count(frames[1], "#56b4e9") > 0
 
 
+def test_heads_at_the_last_slots_are_shown(tmp_path):
+    example = make_example(3, slots=32)
+    weights = np.roll(example.steps.read_weights, -1, axis=-1)  # on slot 31
+    steps = example.steps._replace(read_weights=weights, write_weights=weights[:, :1])
+    example = example._replace(steps=steps)
+    assert plots.used_slots(weights) == (29, 32)
+    assert count(save(tmp_path, example)[0][0], plots.READ_COLOR) > 0
+    assert len(save_training(tmp_path, {5: example})) == 1
+
+
+def test_too_many_steps_raise(tmp_path):
+    with pytest.raises(ValueError, match="expected at most 500 time steps, got 501"):
+        save(tmp_path, make_example(501))
+
+
+def test_no_traces_raise(tmp_path):
+    with pytest.raises(ValueError, match="examples: expected at least one, got none"):
+        save_training(tmp_path, {})
+
+
 def test_unwritable_path_raises(tmp_path):
     with pytest.raises(OSError):
         save(tmp_path / "none", make_example(2))

@@ -1,6 +1,7 @@
 import functools
 import json
 import os
+import shutil
 import signal
 import threading
 
@@ -85,6 +86,9 @@ def test_traces_change_nothing_else(run, tmp_path):
     examples, norms = traces.load_training(load_run(tmp_path))
     assert [*examples] == [8, 12]
     np.testing.assert_allclose(norms["cell/output/bias"][1], expected[0], rtol=1e-6)
+    shutil.copy(paths[12], tmp_path / "traces/16.npz")  # of a training step after the checkpoint
+    shutil.copy(paths[12], tmp_path / "traces/12 copy.npz")
+    assert traces.load_training(load_run(tmp_path))[0].keys() == {8, 12}
     assert traces.load_training(load_run(workdir)) == ({}, {})
 
 

@@ -12,6 +12,7 @@ from support.traces import random_example
 from tensorboardX.proto.event_pb2 import Event
 
 from ntm_jax.tasks.copy import Copy
+from ntm_jax.training import metrics_logger
 from ntm_jax.training.metrics_logger import MetricsLogger
 from ntm_jax.training.train_step import TrainMetrics
 
@@ -172,6 +173,32 @@ def test_tensorboard_gets_heads_and_figure(tmp_path):
     with np.load(tmp_path / "traces/8.npz") as trace:
         np.testing.assert_array_equal(trace["read_gate"], gates)
         np.testing.assert_allclose(trace["params/cell/bias"], [12.5**0.5, -4.0, 3.0])
+
+
+def test_values_that_are_not_finite_are_left_out(tmp_path):
+    example = random_example()
+    heads = example.steps.interface.read
+    gate = np.array(heads.gate)
+    gate[0], strength = np.nan, np.full_like(heads.strength, np.inf)
+    interface = example.steps.interface._replace(read=heads._replace(gate=gate, strength=strength))
+    example = example._replace(steps=example.steps._replace(interface=interface))
+    with make_logger(tmp_path) as logger:
+        logger.log_trace(8, example, {})
+    values = {v.tag: v for e in read_events(tmp_path) for v in e.summary.value}
+    assert values["read_heads/gate"].histo.num == gate[1:].size
+    assert "read_heads/strength" not in values
+
+
+def test_failure_to_draw_is_logged(tmp_path, monkeypatch):
+    def fail(*args):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(metrics_logger, "_draw", fail)
+    with make_logger(tmp_path) as logger:
+        for step in (8, 12):
+            logger.log_trace(step, random_example(), {})
+    log = (tmp_path / "train.log").read_text()
+    assert log.count("cannot draw the memory access: no font") == 2
 
 
 def test_bar_shows_losses_and_time(tmp_path, monkeypatch):
