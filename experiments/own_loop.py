@@ -148,9 +148,49 @@ def settings(group: str) -> Iterator[Setting]:
 def train(group: str, setting: Setting, seeds: int, sequences: int) -> dict[str, Any]:
     """Trains and evaluates the seeds of a setting."""
     recipe, start = setting.recipe, time.monotonic()
-    make_task = FORMATS[setting.format]
-    task, train_task = make_task(), make_task(zero_vector_prob=recipe.zero_vector_prob)
-    cell = NTMCell(task.output_features, CONTROLLERS[setting.controller]())
+    task = FORMATS[setting.format]()
+    cell = NTMCell(task.output_features, CONTROLLERS[setting.controller](), _EVAL_SLOTS)
+    eval_model, evaluations, params = NTM(cell), [], None
+    for steps, params in train_seeds(cell, task, recipe, seeds, sequences):
+        members = scoring.evaluate_members(eval_model, params, task, _LENGTHS, 64, seed=steps)
+        errors = {
+            str(length): [round(member[i].bit_errors_per_sequence, 4) for member in members]
+            for i, length in enumerate(_LENGTHS)
+        }
+        evaluations.append({"sequences": steps * recipe.batch_size, "bit_errors": errors})
+        print(setting.name, steps * recipe.batch_size, errors["20"], errors["120"], flush=True)
+    return {
+        "group": group,
+        **setting._asdict(),
+        "recipe": dataclasses.asdict(recipe),
+        "seeds": seeds,
+        "eval_slots": _EVAL_SLOTS,
+        "evaluations": evaluations,
+        "heads": [
+            read_head(eval_model, jax.tree.map(lambda leaf, i=i: leaf[i], params), task)
+            for i in range(seeds)
+        ],
+        "seconds": round(time.monotonic() - start, 1),
+        "host": cli.host(),
+    }
+
+
+def train_seeds(
+    cell: NTMCell, task: Copy, recipe: Recipe, seeds: int, sequences: int
+) -> Iterator[tuple[int, Any]]:
+    """Trains seeds, and yields their parameters after every 2,000 sequences.
+
+    Args:
+      cell: the cell; the recipe has the numbers of slots in training.
+      task: the task; the recipe has the probability of zero vectors in training.
+      recipe: settings of the loop.
+      seeds: number of seeds.
+      sequences: number of training sequences per seed.
+
+    Yields:
+      The number of training steps, and the parameters to evaluate, with a leading axis of seeds.
+    """
+    train_task = dataclasses.replace(task, zero_vector_prob=recipe.zero_vector_prob)
     models = [
         NTM(
             cell.clone(num_slots=num_slots),
@@ -160,13 +200,12 @@ def train(group: str, setting: Setting, seeds: int, sequences: int) -> dict[str,
         )
         for num_slots in recipe.num_slots
     ]
-    eval_model = NTM(cell.clone(num_slots=_EVAL_SLOTS))
     optimizer = optimizers.adam(
         recipe.learning_rate, recipe.half_life, recipe.b2, recipe.eps, recipe.max_grad_norm
     )
 
     def init(key: jax.Array) -> Any:
-        params = eval_model.init(key, jnp.zeros((1, 1, task.input_features)))["params"]
+        params = NTM(cell).init(key, jnp.zeros((1, 1, task.input_features)))["params"]
         return params, params, optimizer.init(params)
 
     def step(model: NTM, state: Any, key: jax.Array, index: jax.Array) -> Any:
@@ -206,31 +245,9 @@ def train(group: str, setting: Setting, seeds: int, sequences: int) -> dict[str,
 
     keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
     states = jax.vmap(init)(jax.vmap(lambda key: jax.random.fold_in(key, 0))(keys))
-    evaluations = []
     for index in range(0, sequences // recipe.batch_size - num_steps + 1, num_steps):
         states = run(states, keys, index)
-        steps = index + num_steps
-        members = scoring.evaluate_members(eval_model, states[1], task, _LENGTHS, 64, seed=steps)
-        errors = {
-            str(length): [round(member[i].bit_errors_per_sequence, 4) for member in members]
-            for i, length in enumerate(_LENGTHS)
-        }
-        evaluations.append({"sequences": steps * recipe.batch_size, "bit_errors": errors})
-        print(setting.name, steps * recipe.batch_size, errors["20"], errors["120"], flush=True)
-    return {
-        "group": group,
-        **setting._asdict(),
-        "recipe": dataclasses.asdict(recipe),
-        "seeds": seeds,
-        "eval_slots": _EVAL_SLOTS,
-        "evaluations": evaluations,
-        "heads": [
-            read_head(eval_model, jax.tree.map(lambda leaf, i=i: leaf[i], states[1]), task)
-            for i in range(seeds)
-        ],
-        "seconds": round(time.monotonic() - start, 1),
-        "host": cli.host(),
-    }
+        yield index + num_steps, states[1]
 
 
 def read_head(model: NTM, params: Any, task: Copy) -> dict[str, dict[str, float]]:
