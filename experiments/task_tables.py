@@ -13,6 +13,7 @@ from ntm_jax.tasks.copy import Copy
 __all__ = [
     "COLUMNS",
     "by_size",
+    "failures",
     "own_loop",
     "plateaus",
     "readme",
@@ -236,6 +237,46 @@ def plateaus() -> str:
             rows.append([_name(line), outcome, len(values), *ranges])
     header = "setting | outcome | seeds | bit errors at 20 | 120 | gate at 20 | 120 | shift"
     return table(header, (row for row in rows if row[2]))
+
+
+def failures() -> str:
+    """Returns a column for each model of failures.jsonl, with the signs of the worst seed."""
+    lines = read("failures")
+
+    def row(label: str, cell: Callable[[Row], object]) -> list[object]:
+        return [label, *map(cell, lines)]
+
+    def signs(kind: str, sign: str, names: Sequence[str]) -> list[object]:
+        def cell(line: Row) -> str:
+            head = line["heads"][line["worst_seed"]][kind]
+            # The position of a weighting over nearly all 128 slots, 7 bits, means nothing.
+            unknown = {f"movement_{p}" for p in ("input", "answer") if head[f"entropy_{p}"] > 6}
+            return " / ".join("none" if n in unknown else f"{head[n]:.2f}" for n in names)
+
+        return row(f"{kind} head: {sign}", cell)
+
+    def both(sign: str) -> list[str]:
+        return [f"{sign}_input", f"{sign}_answer"]
+
+    gates = ["gate_input", "gate_at_delimiter", "gate_answer"]
+    names = {"movement": both("movement"), "entropy": both("entropy"), "gate": gates}
+    names["content share"] = both("content_share")
+    rows = [
+        row("change", lambda line: line["change"]),
+        row("training lengths", lambda line: f"1 to {line['max_length']}"),
+        row("training sequences", lambda line: f"{line['sequences']:,}"),
+        *(
+            row(
+                f"bit errors at {length}",
+                lambda line, n=length: ", ".join(map(number, line["bit_errors"].get(n, ()))),
+            )
+            for length in ("3", "10", "20", "40", "120")
+        ),
+        row("cost", lambda line: f"{line['cost'][line['worst_seed']]:.2f}"),
+        row("change of the outputs", lambda line: ", ".join(map(number, line["changed_outputs"]))),
+        *(signs(kind, sign, names[sign]) for kind in ("write", "read") for sign in names),
+    ]
+    return table(" | ".join(["", *(line["title"] for line in lines)]), rows)
 
 
 def _own_loop_row(line: Row) -> list[object]:
