@@ -11,8 +11,7 @@ def test_failure_is_recorded_and_drawn(monkeypatch, tmp_path):
     monkeypatch.setattr(own_loop, "_EVAL_EVERY", 8)
     monkeypatch.setattr(failures, "LENGTHS", (4,))
     setting = failures.SETTINGS["fixed"]._replace(max_length=3, sequences=8)
-    line = failures.train("fixed", setting, seeds=1)
-    assert json.loads(json.dumps(line)) == line
+    line = json.loads(json.dumps(failures.train("fixed", setting, seeds=1)))
     assert line["sequences"] == 8
     assert list(line["bit_errors"]) == ["3", "4"]
     assert len(line["heads"]) == len(line["changed_outputs"]) == 1
