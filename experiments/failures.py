@@ -98,10 +98,7 @@ def train(name: str, setting: Setting, seeds: int) -> dict[str, Any]:
         "recipe": dataclasses.asdict(setting.recipe),
         "seeds": seeds,
         "sequences": steps * setting.recipe.batch_size,
-        "bit_errors": {
-            str(length): [round(member[i].bit_errors_per_sequence, 4) for member in members]
-            for i, length in enumerate(lengths)
-        },
+        "bit_errors": own_loop.bit_errors(members),
         "cost": [
             round(member[last].bits_per_sequence / (8 * setting.max_length), 4)
             for member in members
@@ -121,7 +118,7 @@ def head_signs(example: traces.ExampleTrace) -> dict[str, dict[str, float]]:
     "movement" (absolute, in slots per step), "entropy" (in bits), "gate" and "content_share" are
     means over the steps of the input and of the answer; "gate_at_delimiter" is the gate between.
     """
-    first = int(jnp.argmax(example.mask))
+    first = example.first_scored_step
     phases = {"input": slice(0, first - 1), "answer": slice(first, None)}
     signs: dict[str, dict[str, float]] = {}
     for kind, analysis in traces.analyze_heads(example).items():
@@ -183,18 +180,15 @@ def draw(lines: Sequence[Mapping[str, Any]]) -> Figure:
     weighting, bits = ("viridis", PowerNorm(0.5, 0, 1)), ("gray", Normalize(0, 1))
     for line, row in zip(lines, panels, strict=True):
         shown, length = line["trace"], line["max_length"]
-        slots, scored = (0, shown["first_slot"], *weighting), (length + 1, 0, *bits)
+        slots, scored = (*weighting, shown["first_slot"], 0), (*bits, 0, length + 1)
         columns = {"write": slots, "read": slots, "targets": scored, "outputs": scored}
-        for axes, (key, (left, bottom, cmap, norm)) in zip(row, columns.items(), strict=True):
-            values = np.array(shown[key]).T / 100
-            extent = np.add([left, left + values.shape[1], bottom, bottom + len(values)], -0.5)
-            style = {"aspect": "auto", "origin": "lower", "interpolation": "nearest"}
-            axes.imshow(values, cmap=cmap, norm=norm, extent=extent, **style)
+        for axes, (key, style) in zip(row, columns.items(), strict=True):
+            plots.imshow(axes, np.array(shown[key]) / 100, *style)
             axes.tick_params(labelsize=8)
             axes.locator_params(integer=True, nbins=4)
-            axes.set_title(key if left else f"{key} weighting", fontsize=9)
+            axes.set_title(key if style is scored else f"{key} weighting", fontsize=9)
         for axes in row[:2]:
-            axes.yaxis.set_major_formatter(lambda slot, _: f"{slot % 128:.0f}")
+            plots.number_slots(axes, 128)
             axes.axvline(length + 0.5, color="red", linewidth=1, linestyle="--")
         row[0].set_ylabel(f"{line['title']}\nslot", fontsize=9)
         row[2].set_ylabel("bit", fontsize=9)

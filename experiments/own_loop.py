@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -153,10 +153,7 @@ def train(group: str, setting: Setting, seeds: int, sequences: int) -> dict[str,
     eval_model, evaluations, params = NTM(cell), [], None
     for steps, params in train_seeds(cell, task, recipe, seeds, sequences):
         members = scoring.evaluate_members(eval_model, params, task, _LENGTHS, 64, seed=steps)
-        errors = {
-            str(length): [round(member[i].bit_errors_per_sequence, 4) for member in members]
-            for i, length in enumerate(_LENGTHS)
-        }
+        errors = bit_errors(members)
         evaluations.append({"sequences": steps * recipe.batch_size, "bit_errors": errors})
         print(setting.name, steps * recipe.batch_size, errors["20"], errors["120"], flush=True)
     return {
@@ -172,6 +169,14 @@ def train(group: str, setting: Setting, seeds: int, sequences: int) -> dict[str,
         ],
         "seconds": round(time.monotonic() - start, 1),
         "host": cli.host(),
+    }
+
+
+def bit_errors(members: Sequence[Sequence[scoring.Result]]) -> dict[str, list[float]]:
+    """Returns the bit errors per sequence of all members, by length."""
+    return {
+        str(results[0].size[0]): [round(result.bit_errors_per_sequence, 4) for result in results]
+        for results in zip(*members, strict=True)
     }
 
 

@@ -77,7 +77,7 @@ def save_animation(example: ExampleTrace, path: Path, title: str, step_ms: int =
             yield
 
     durations = np.full(len(memory), step_ms)
-    if first := int(np.argmax(example.mask)):
+    if first := example.first_scored_step:
         durations[first - 1] *= 4
     _save(figure, frames(), durations, path)
 
@@ -114,7 +114,7 @@ def save_training_animation(
     for head, first in weights[0].items():
         images[head] = plots.imshow(panels[head], first[:, slots], "viridis", norm, start)
         panels[head].tick_params(left=True, labelleft=True)
-        panels[head].yaxis.set_major_formatter(lambda slot, _: f"{round(slot) % num_slots}")
+        plots.number_slots(panels[head], num_slots)
 
     def frames() -> Iterable[None]:
         for (step, example), heads in zip(examples.items(), weights, strict=True):

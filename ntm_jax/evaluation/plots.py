@@ -203,7 +203,7 @@ def plot_memory_access(
             axes.set_ylabel(label)
             axes.tick_params(labelbottom=False)
             if label.startswith("slot"):
-                _number_slots(axes, num_slots)
+                number_slots(axes, num_slots)
             if first_scored_step is not None:
                 _mark_first_scored_step(axes, first_scored_step)
                 if unscored and heading.startswith("outputs"):
@@ -244,7 +244,7 @@ def plot_heads(example: ExampleTrace, title: str) -> Figure:
         }
         for axes, top, (heading, values) in zip(row, panels[0], lines.items(), strict=True):
             axes.plot(steps, np.asarray(values)[:, head], color=_LINE_COLOR)
-            _mark_first_scored_step(axes, int(np.argmax(example.mask)))
+            _mark_first_scored_step(axes, example.first_scored_step)
             axes.xaxis.get_major_locator().set_params(integer=True)
             top.set_title(heading, fontsize=9)
         row[3].set_ylim(-0.03 * np.log2(num_slots), 1.03 * np.log2(num_slots) + 0.01)
@@ -275,7 +275,7 @@ def plot_memory(example: ExampleTrace, title: str) -> Figure:
         for name in ("memory", "read_weights", "write_weights")
     )
     start, stop = used_slots(np.concatenate([write_weights, read_weights], axis=1))
-    num_slots, first, last = memory.shape[1], int(np.argmax(example.mask)), len(memory) - 1
+    num_slots, first, last = memory.shape[1], example.first_scored_step, len(memory) - 1
     scored = np.arange(first + 1, last + 1)
     panels = [  # heading, values, indices of the weightings to mark
         ("before step 0", memory[0], np.array([0])),
@@ -293,7 +293,7 @@ def plot_memory(example: ExampleTrace, title: str) -> Figure:
         image = imshow(axes, values.T, "RdBu_r", norm, start)
         axes.set_title(heading, fontsize=9)
         axes.set_xlabel("component")
-        _number_slots(axes, num_slots)
+        number_slots(axes, num_slots)
         marks, style = [], {"transform": axes.get_yaxis_transform(), "clip_on": False}
         for edge, weights in enumerate((write_weights, read_weights)):
             slots = (np.unique(weights[during].argmax(-1)) - start) % num_slots + start
@@ -331,7 +331,7 @@ def plot_training(
     chosen = np.unique(np.linspace(0, len(traced) - 1, 6).round().astype(int))
     weights = [head_weights(example) for example in traced]
     start, stop = used_slots(np.stack([array for heads in weights for array in heads.values()], 1))
-    num_slots, first = traced[0].steps.memory.shape[1], int(np.argmax(traced[0].mask))
+    num_slots, first = traced[0].steps.memory.shape[1], traced[0].first_scored_step
     num_rows = 1 + len(weights[0])
     figure = Figure((13.0, 4.2 + 1.5 * num_rows), dpi=110, layout="constrained")
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[num_rows, 2.4]).flat
@@ -345,7 +345,7 @@ def plot_training(
         for axes, array in zip(column[1:], weights[index].values(), strict=True):
             shown = np.take(array, range(start, stop), axis=-1, mode="wrap")
             imshow(axes, shown, "viridis", Normalize(0, 1), start)
-            _number_slots(axes, num_slots)
+            number_slots(axes, num_slots)
         for axes in column:
             _mark_first_scored_step(axes, first)
     labels = ["outputs\nbit", *(f"{head}\nslot of {num_slots}" for head in weights[0])]
@@ -415,7 +415,8 @@ def save_plots(
         size = traced_size(task, sizes)
         example = trace_example(model, params, task, size, seed)
         suffix = f"{describe_size(task, size)}: {suffix}"
-        arrays, first = (example.inputs, example.outputs, example.steps), int(example.mask.argmax())
+        arrays = example.inputs, example.outputs, example.steps
+        first = example.first_scored_step
         figures["memory_access"] = plot_memory_access(*arrays, f"Memory access at {suffix}", first)
         figures["heads"] = plot_heads(example, f"Heads at {suffix}")
         figures["memory"] = plot_memory(example, f"Memory at {suffix}")
@@ -533,7 +534,7 @@ def _slot_label(start: int, stop: int, num_slots: int) -> str:
     return f"slot ({start % num_slots} to {stop - 1} of {num_slots}){ring}"
 
 
-def _number_slots(axes: Axes, num_slots: int) -> None:
+def number_slots(axes: Axes, num_slots: int) -> None:
     """Numbers the slots of a vertical axis from 0 to N - 1, also where it crosses slot 0."""
     axes.yaxis.set_major_formatter(lambda value, _: f"{round(value) % num_slots}")
     if axes.get_ylim()[0] < -1:

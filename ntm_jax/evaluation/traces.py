@@ -60,6 +60,11 @@ class ExampleTrace(NamedTuple):
     steps: StepTrace
     initial: NTMState
 
+    @property
+    def first_scored_step(self) -> int:
+        """The first step whose outputs are scored."""
+        return int(np.argmax(self.mask))
+
 
 class HeadAnalysis(NamedTuple):
     """Analysis of the weightings of the read heads or of the write heads.
@@ -212,6 +217,11 @@ def load_trace(path: Path) -> ExampleTrace:
       OSError: the file cannot be read.
       ValueError: the file is not a trace.
     """
+    return _load(path)[0]
+
+
+def _load(path: Path) -> tuple[ExampleTrace, dict[str, np.ndarray]]:
+    """Reads a trace, and returns with it all arrays of the file."""
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
             raise ValueError(f"{path}: expected a trace of an example, got no .npz file")
@@ -226,7 +236,7 @@ def load_trace(path: Path) -> ExampleTrace:
         interface = Interface(read, write, arrays["erase"], arrays["add"])
         steps = StepTrace(interface, *(arrays[name] for name in StepTrace._fields[1:]))
         inputs, targets, mask, outputs = (arrays[name] for name in ExampleTrace._fields[:4])
-        return ExampleTrace(inputs, targets, mask, outputs, steps, initial)
+        return ExampleTrace(inputs, targets, mask, outputs, steps, initial), arrays
     except OSError:
         raise
     except Exception as error:  # NumPy raises errors of many kinds for a damaged file
@@ -257,9 +267,8 @@ def load_training(
         for step, path in sorted(steps.items()):
             if step > int(Path(trained.checkpoint).name):
                 break  # written after the checkpoint
-            examples[step] = load_trace(path)
-            with np.load(path) as file:
-                for name in file.files:
-                    if name.startswith("params/"):
-                        params[name.removeprefix("params/")].append(float(file[name][0]))
+            examples[step], arrays = _load(path)
+            for name, values in arrays.items():
+                if name.startswith("params/"):
+                    params[name.removeprefix("params/")].append(float(values[0]))
     return examples, dict(params)

@@ -62,8 +62,8 @@ def _draw(step: int, example: ExampleTrace) -> bytes:
     from ntm_jax.evaluation import plots  # matplotlib is an extra, and slow to import
 
     title = f"Memory access after {step:,} training steps"
-    first = int(np.argmax(example.mask))
-    figure = plots.plot_memory_access(example.inputs, example.outputs, example.steps, title, first)
+    arrays = example.inputs, example.outputs, example.steps
+    figure = plots.plot_memory_access(*arrays, title, example.first_scored_step)
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=_FIGURE_DPI)
     return buffer.getvalue()
