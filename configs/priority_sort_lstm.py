@@ -17,6 +17,7 @@ from ntm_jax.training.config import default
 def get_config() -> ConfigDict:
     """Returns the configuration."""
     config = default("priority_sort", "lstm_skip")
+    config.task.min_vectors = 20  # as in the paper
     config.model.hidden_size = 128
     config.num_train_steps = 6000
     config.batch_size = 16

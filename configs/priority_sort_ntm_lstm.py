@@ -15,6 +15,7 @@ from ntm_jax.training.config import default
 def get_config() -> ConfigDict:
     """Returns the configuration."""
     config = default("priority_sort", "ntm")
+    config.task.min_vectors = 20  # as in the paper
     config.num_train_steps = 12_000
     config.batch_size = 8
     config.model.controller = "lstm"

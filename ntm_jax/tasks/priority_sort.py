@@ -17,7 +17,15 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.tasks.base import FULL_RANGE, Batch, Size, SizeRange, SuccessThresholds, Task
+from ntm_jax.tasks.base import (
+    FULL_RANGE,
+    Batch,
+    Size,
+    SizeRange,
+    SuccessThresholds,
+    Task,
+    sample_uniform_int,
+)
 
 __all__ = ["PrioritySort"]
 
@@ -27,8 +35,10 @@ class PrioritySort(Task):
     """Sort random vectors by priorities that are uniform in [-1, 1].
 
     Attributes:
-      num_vectors: number of input vectors, at least 1.
-      num_sorted: number of vectors to output, highest priority first; at most `num_vectors`.
+      min_vectors: fewest input vectors, at least 1.
+      max_vectors: most input vectors, inclusive; determines the padded length.
+      num_sorted: how many of `max_vectors` to output, highest priority first. Of fewer vectors, the
+        same fraction is output, rounded, and at least one.
       num_bits: bits per vector.
 
     Raises:
@@ -38,19 +48,20 @@ class PrioritySort(Task):
     size_axes: ClassVar = {"count": (20,)}
     thresholds: ClassVar = SuccessThresholds(
         in_distribution=1.28, out_of_distribution=1.28, collapse=12.8
-    )  # 1% and 10% of the bits
-    fixed_size: ClassVar = True
+    )  # 1% and 10% of the bits at 20 vectors
 
-    num_vectors: int = 20
+    min_vectors: int = 2
+    max_vectors: int = 20
     num_sorted: int = 16
     num_bits: int = 8
 
     def __post_init__(self) -> None:
-        if not 1 <= self.num_sorted <= self.num_vectors:
-            raise ValueError(
-                "task.num_sorted, task.num_vectors: expected 1 <= num_sorted <= num_vectors, "
-                f"got {self.num_sorted} and {self.num_vectors}"
-            )
+        for name in ("min_vectors", "num_sorted"):
+            if not 1 <= getattr(self, name) <= self.max_vectors:
+                raise ValueError(
+                    f"task.{name}, task.max_vectors: expected 1 <= {name} <= max_vectors, "
+                    f"got {getattr(self, name)} and {self.max_vectors}"
+                )
         if self.num_bits < 1:
             raise ValueError(f"task.num_bits: expected at least 1, got {self.num_bits}")
 
@@ -66,39 +77,55 @@ class PrioritySort(Task):
 
     @property
     def max_train_size(self) -> Size:
-        """The number of input vectors."""
-        return (self.num_vectors,)
+        """The maximum number of input vectors."""
+        return (self.max_vectors,)
 
     def min_slots(self, count: int) -> int:
         """Returns one slot per vector."""
         return count
 
     def sample(self, key: jax.Array, batch_size: int, size_range: SizeRange = FULL_RANGE) -> Batch:
-        """Samples vectors and priorities; num_vectors + 1 + num_sorted steps."""
-        del size_range
-        bits_key, priority_key = jax.random.split(key)
-        shape = (batch_size, self.num_vectors)
-        bits = jax.random.bernoulli(bits_key, 0.5, (*shape, self.num_bits)).astype(jnp.float32)
-        priorities = jax.random.uniform(priority_key, shape, bits.dtype, -1.0, 1.0)
-        order = jnp.argsort(priorities, axis=1, descending=True)[:, : self.num_sorted]
-        answer = jnp.take_along_axis(bits, order[..., None], axis=1)
-
-        vectors = jnp.concatenate(
-            [bits, priorities[..., None], jnp.zeros((*shape, 1), bits.dtype)], axis=-1
+        """Samples random numbers of vectors, padded to the steps of `max_vectors`."""
+        counts = sample_uniform_int(
+            jax.random.fold_in(key, 1),
+            (batch_size,),
+            self.min_vectors,
+            self.max_vectors,
+            size_range,
         )
-        delimiter = jnp.zeros((batch_size, 1, self.input_features), bits.dtype).at[..., -1].set(1.0)
-        padding = jnp.zeros((batch_size, self.num_sorted, self.input_features), bits.dtype)
-        before_answer = jnp.zeros((batch_size, self.num_vectors + 1, self.num_bits), bits.dtype)
-        mask = jnp.arange(self.num_vectors + 1 + self.num_sorted) > self.num_vectors
-        return Batch(
-            jnp.concatenate([vectors, delimiter, padding], axis=1),
-            jnp.concatenate([before_answer, answer], axis=1),
-            jnp.broadcast_to(mask, (batch_size, *mask.shape)),
-        )
+        return self._batch(key, counts, self.max_vectors)
 
     def sample_size(self, key: jax.Array, batch_size: int, count: int) -> Batch:
-        """Samples another number of vectors; the fraction to output stays the same."""
+        """Samples examples with one number of vectors."""
         self.check_size(count)
-        num_sorted = max(1, round(count * self.num_sorted / self.num_vectors))
-        task = dataclasses.replace(self, num_vectors=count, num_sorted=num_sorted)
-        return task.sample(key, batch_size)
+        return self._batch(key, jnp.full((batch_size,), count), count)
+
+    def _answer_length(self, count: int) -> int:
+        return max(1, round(count * (self.num_sorted / self.max_vectors)))
+
+    def _batch(self, key: jax.Array, counts: jax.Array, max_count: int) -> Batch:
+        """Samples [B] counts of vectors, padded to the steps of `max_count`."""
+        bits_key, priority_key = jax.random.split(key)
+        shape = (*counts.shape, max_count)
+        bits = jax.random.bernoulli(bits_key, 0.5, (*shape, self.num_bits)).astype(jnp.float32)
+        priorities = jax.random.uniform(priority_key, shape, bits.dtype, -1.0, 1.0)
+        counts = counts[:, None]
+        fraction = self.num_sorted / self.max_vectors
+        answer_lengths = jnp.maximum(1.0, jnp.round(counts.astype(jnp.float32) * fraction))
+        present = jnp.arange(max_count)[None] < counts
+        order = jnp.argsort(jnp.where(present, priorities, -jnp.inf), axis=1, descending=True)
+        ordered = jnp.take_along_axis(bits, order[..., None], axis=1)
+
+        steps = jnp.arange(max_count + 1 + self._answer_length(max_count))[None]
+        answer_step = steps - counts - 1  # -1 at the delimiter, 0 at the first step of the answer
+        mask = (answer_step >= 0) & (answer_step.astype(jnp.float32) < answer_lengths)
+
+        def at(values: jax.Array, indices: jax.Array, where: jax.Array) -> jax.Array:
+            indices = jnp.broadcast_to(jnp.clip(indices, 0, max_count - 1), where.shape)
+            selected = jnp.take_along_axis(values, indices[..., None], axis=1)
+            return jnp.where(where[..., None], selected, 0.0)
+
+        vectors = jnp.concatenate([bits, priorities[..., None]], axis=-1)
+        delimiter = (answer_step == -1)[..., None].astype(bits.dtype)
+        inputs = jnp.concatenate([at(vectors, steps, answer_step < -1), delimiter], axis=-1)
+        return Batch(inputs, at(ordered, answer_step, mask), mask)

@@ -27,6 +27,7 @@ RENAMED_KEYS = {
     "curriculum_updates": "curriculum_steps",
     "curriculum_error": "curriculum_loss_threshold",
     "task.blank_rate": "task.zero_vector_prob",
+    "task.num_vectors": "task.max_vectors",
     "model.memory_start": "model.memory_init",
     "model.memory_scale": "model.memory_init_scale",
     "model.weights_start": "model.head_init",
@@ -75,6 +76,8 @@ def convert_config(values: Mapping[str, Any]) -> dict[str, Any]:
     task, model = converted.get("task"), converted.get("model")
     if isinstance(task, dict) and task.get("name") == "copy":
         converted["task"] = _MISSING_COPY | task
+    elif isinstance(task, dict) and task.get("name") == "priority_sort" and "max_vectors" in task:
+        converted["task"] = {"min_vectors": task["max_vectors"]} | task
     if isinstance(model, dict) and model.get("name") == "ntm":
         converted["model"] = _MISSING_NTM | model
         if converted["model"].get("implementation") == "xla":  # there is no other since

@@ -39,7 +39,7 @@ SMALL = {
     "task.max_length": 7,
     "task.max_repeats": 2,
     "task.max_items": 3,
-    "task.num_vectors": 4,
+    "task.max_vectors": 4,
     "task.num_sorted": 2,
     "model.hidden_sizes": (4,),
     "model.hidden_size": 4,

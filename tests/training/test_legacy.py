@@ -46,7 +46,14 @@ def test_missing_keys_keep_the_old_behaviour():
     assert config["task"]["zero_vector_prob"] == 0.0
 
 
-@pytest.mark.parametrize("task", ["copy", "ngrams"])
+def test_old_priority_sort_has_one_number_of_vectors():
+    config = configs.default("priority_sort", "lstm_skip").to_dict()
+    config["task"] = {"name": "priority_sort", "num_vectors": 12, "num_sorted": 5, "num_bits": 3}
+    task = configs.from_dict(config)["task"]
+    assert (task["min_vectors"], task["max_vectors"], task["num_sorted"]) == (12, 12, 5)
+
+
+@pytest.mark.parametrize("task", ["copy", "ngrams", "priority_sort"])
 @pytest.mark.parametrize("model", ["ntm", "lstm_skip", "transformer"])
 def test_current_configs_do_not_change(task, model):
     config = configs.default(task, model).to_dict()
