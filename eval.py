@@ -29,8 +29,8 @@ from ntm_jax.evaluation.scoring import Result
 from ntm_jax.models import NTM
 from ntm_jax.pretrained import list_pretrained, restore_pretrained
 from ntm_jax.runtime import command_line, compilation_cache, distributed, sharding
-from ntm_jax.tasks import TASKS
-from ntm_jax.tasks.base import Size, describe_size
+from ntm_jax.tasks import TASKS, Task
+from ntm_jax.tasks.base import Size, describe_size, parse_size
 from ntm_jax.training.checkpoints import CheckpointError
 from ntm_jax.training.config import ConfigError, eval_key, plural, truncate_repr
 from ntm_jax.training.experiment import Experiment
@@ -54,6 +54,11 @@ _SIZES = {
     )
     for axis, meaning in _AXES.items()
 }
+_SIZE_LIST = flags.DEFINE_list(
+    "sizes",
+    None,
+    "Comma-separated sizes of a task of any size axes, such as 10,20, or 10x5,20x5 for two axes.",
+)
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run directory that train.py wrote. Default: the newest one under runs/."
 )
@@ -286,7 +291,7 @@ def _show_tables(
         model, params, task = trained.model, trained.first_params, trained.task
         for size in sizes:
             accuracy = evaluation.accuracy_by_step(model, params, task, size, **_options())
-            show(tables.accuracy_table(describe_size(task, size), accuracy))
+            show(tables.accuracy_table(task, size, accuracy))
 
 
 def _options() -> dict[str, int]:
@@ -335,8 +340,25 @@ def _eval_sizes(trained: TrainedModel, given: dict[str, tuple[int, ...]]) -> Seq
         raise ConfigError(f"{plural(axis)}: not a size axis of {task_name}; use {valid}")
     config = dict(trained.config) | {eval_key(axis): values for axis, values in given.items()}
     experiment = Experiment.from_config(config, trained.num_slots)
-    experiment.check_evaluation_memory(experiment.eval_sizes, len(trained.seeds))
-    return experiment.eval_sizes
+    sizes = _size_list(trained.task) or experiment.eval_sizes
+    experiment.check_evaluation_memory(sizes, len(trained.seeds))
+    return sizes
+
+
+def _size_list(task: Task) -> Sequence[Size]:
+    """Returns the sizes of --sizes, none without it."""
+    texts = _SIZE_LIST.value or ()
+    try:
+        sizes = [*map(parse_size, texts)]
+    except ValueError:
+        given = truncate_repr(",".join(texts))
+        raise ConfigError(f"sizes: expected numbers such as 10,20 or 10x5, got {given}") from None
+    for size in sizes:
+        try:
+            task.check_size(*size)
+        except ValueError as error:
+            raise ConfigError(f"sizes: {error}") from None
+    return sizes
 
 
 if __name__ == "__main__":

@@ -51,12 +51,14 @@ def write_page(trained: TrainedModel, size: Size, path: Path, seed: int) -> None
       seed: seed of that sequence.
 
     Raises:
-      ValueError: the model is no NTM, or the page cannot compute its controller.
+      ValueError: the model is no NTM, or the page cannot compute its controller or its outputs.
       OSError: the file cannot be written.
     """
     model, task = trained.model, trained.task
     if not isinstance(model, NTM):
         raise ValueError(f"expected a model with a memory, got {trained.config['model']['name']}")
+    if task.unit != "bit":
+        raise ValueError(f"expected a task whose targets are bits, got {trained.name}")
     cell, params = model.cell, trained.first_params
     if type(cell) is not NTMCell or cell.output_activation is not None:
         raise ValueError(

@@ -406,7 +406,7 @@ def save_plots(
     for size in sizes:
         key = functools.reduce(jax.random.fold_in, size, jax.random.key(seed))
         inputs, targets, mask = task.sample_size(key, 1, *size)
-        rows = [targets, jax.nn.sigmoid(apply({"params": params}, inputs))]
+        rows = [targets, task.probabilities(apply({"params": params}, inputs))]
         if isinstance(task, Ngrams):
             rows.append(optimal_probabilities(inputs, task.context_length))
         drawn[describe_size(task, size)] = tuple(row[mask] for row in rows)

@@ -4,8 +4,9 @@ B is the batch, T the time steps, I and O the input and output features, E the e
 L the scored steps.
 """
 
+import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -14,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntm_jax.runtime.sharding import EnsembleMesh
-from ntm_jax.tasks import losses
 from ntm_jax.tasks.base import Batch, Size, Task
 
 __all__ = ["AccuracyBreakdown", "Result", "accuracy_by_step", "evaluate", "evaluate_members"]
@@ -24,34 +24,38 @@ __all__ = ["AccuracyBreakdown", "Result", "accuracy_by_step", "evaluate", "evalu
 _MAX_STEPS_PER_CALL = 500_000
 
 
-class Result(NamedTuple):
-    """Scores of one model at one size; all but `size` and `sequences` are means over sequences.
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """Scores of one model at one size. Each metric is an attribute as well.
 
     Attributes:
       size: a number for each size axis of the task.
       sequences: number of sequences that were scored.
-      bit_errors_per_sequence: bit errors per sequence.
-      bits_per_sequence: cost, the cross-entropy of all scored bits of a sequence, in bits.
-      excess_bits_per_sequence: cost minus the Bayes-optimal cost, in bits.
-      bit_accuracy: fraction of scored bits without an error.
-      perfect_sequences: fraction of sequences without a bit error.
+      metrics: mean over sequences of each metric of the task. By default these are
+        bit_errors_per_sequence; bits_per_sequence, the cost: the cross-entropy of all scored bits
+        of a sequence, in bits; excess_bits_per_sequence, the cost minus the Bayes-optimal cost;
+        bit_accuracy, the fraction of scored bits without an error; and perfect_sequences, the
+        fraction of sequences without one. A `CategoricalTask` has symbol_errors_per_sequence and
+        symbol_accuracy.
     """
 
     size: Size
     sequences: int
-    bit_errors_per_sequence: float
-    bits_per_sequence: float
-    excess_bits_per_sequence: float
-    bit_accuracy: float
-    perfect_sequences: float
+    metrics: Mapping[str, float]
+
+    def __getattr__(self, name: str) -> float:
+        try:
+            return self.__dict__["metrics"][name]
+        except KeyError:
+            raise AttributeError(f"{name}: expected a field of Result or a metric") from None
 
 
 class AccuracyBreakdown(NamedTuple):
-    """Bit accuracy of one model at one size.
+    """Accuracy of one model at one size.
 
     Attributes:
-      by_step: [L], bit accuracy at each scored step.
-      by_bit: [O], bit accuracy of each output feature.
+      by_step: [L], accuracy at each scored step.
+      by_bit: [O], accuracy of each bit of the targets; [1] for a `CategoricalTask`.
     """
 
     by_step: np.ndarray
@@ -115,13 +119,15 @@ def evaluate_members(
             _scores(model, task, size, batch_size, _shard_members(params, batch_size), key)
             for batch_size, key in _split(task, size, num_sequences, seed)
         ]
-        errors, bits, optimal_bits, num_bits = (
-            np.concatenate(arrays, axis=-1) for arrays in zip(*calls, strict=True)
-        )
+        means = {
+            name: np.concatenate([call[name] for call in calls], axis=1).mean(axis=1, dtype=float)
+            for name in _metric_names(task, size)
+        }
+        num_members = len(next(iter(means.values())))
         results.append(
             [
-                _mean_scores(size, *member, optimal_bits, num_bits)
-                for member in zip(errors, bits, strict=True)
+                Result(size, num_sequences, {k: float(v[member]) for k, v in means.items()})
+                for member in range(num_members)
             ]
         )
     return [list(member) for member in zip(*results, strict=True)]
@@ -135,7 +141,7 @@ def accuracy_by_step(
     num_sequences: int = 256,
     seed: int = 0,
 ) -> AccuracyBreakdown:
-    """Computes the bit accuracy at one size by scored step and by output feature.
+    """Computes the accuracy at one size by scored step and by bit of the targets.
 
     Args:
       model: maps inputs [B, T, I] to logits [B, T, O].
@@ -152,26 +158,22 @@ def accuracy_by_step(
     num_errors: Any = 0
     for batch_size, key in _split(task, size, num_sequences, seed):
         sharded = _shard_members(params, batch_size)
-        rates, scored = _bit_errors_by_step(model, task, size, batch_size, sharded, key)
+        rates, scored = _errors_by_step(model, task, size, batch_size, sharded, key)
         num_errors += batch_size * np.asarray(rates)
     accuracy = 1.0 - (num_errors / num_sequences)[np.asarray(scored)]
     return AccuracyBreakdown(by_step=accuracy.mean(axis=1), by_bit=accuracy.mean(axis=0))
 
 
-def _mean_scores(
-    size: Size, errors: np.ndarray, bits: np.ndarray, optimal_bits: np.ndarray, num_bits: np.ndarray
-) -> Result:
-    """Averages the scores [B] of one member."""
-    mean_errors, mean_bits = float(np.mean(errors)), float(np.mean(bits))
-    return Result(
-        size=size,
-        sequences=len(errors),
-        bit_errors_per_sequence=mean_errors,
-        bits_per_sequence=mean_bits,
-        excess_bits_per_sequence=mean_bits - float(np.mean(optimal_bits)),
-        bit_accuracy=1.0 - mean_errors / float(np.mean(num_bits)),
-        perfect_sequences=float(np.mean(errors == 0)),
-    )
+def _metric_names(task: Task, size: Size) -> list[str]:
+    """Returns the names of the metrics in their order, which a jitted function does not keep."""
+    names: list[str] = []
+
+    def metrics() -> None:
+        batch = task.sample_size(jax.random.key(0), 1, *size)
+        names.extend(task.metrics(jnp.zeros_like(batch.targets), batch))
+
+    jax.eval_shape(metrics)
+    return names
 
 
 def _as_tuple(size: int | Size) -> Size:
@@ -195,28 +197,19 @@ def _split(task: Task, size: Size, num_sequences: int, seed: int) -> list[tuple[
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _scores(
     model: nn.Module, task: Task, size: Size, batch_size: int, params: Any, key: jax.Array
-) -> tuple[jax.Array, ...]:
-    """Returns bit errors [E, B], cost [E, B], Bayes-optimal cost [B], number of scored bits [B]."""
+) -> dict[str, jax.Array]:
+    """Returns the metrics of each member and example, [E, B] each."""
     batch, logits = _apply(model, task, size, batch_size, params, key)
-
-    def vmap_members(score: Callable[..., jax.Array]) -> jax.Array:
-        return jax.vmap(score, (0, None, None))(logits, batch.targets, batch.mask)
-
-    return (
-        vmap_members(losses.bit_errors),
-        vmap_members(losses.bits_per_sequence),
-        task.optimal_bits(batch),
-        jnp.sum(batch.mask, axis=1) * task.output_features,
-    )
+    return jax.vmap(task.metrics, (0, None))(logits, batch)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _bit_errors_by_step(
+def _errors_by_step(
     model: nn.Module, task: Task, size: Size, batch_size: int, params: Any, key: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns the error rate [T, O] of the only member, and which steps are scored [T]."""
+    """Returns the error rate [T, U] of the only member, and which steps are scored [T]."""
     batch, logits = _apply(model, task, size, batch_size, params, key)
-    errors = (logits[0] > 0) != (batch.targets > 0.5)
+    errors = task.errors(logits[0], batch.targets)
     return jnp.mean(errors, axis=0), batch.mask[0]  # the mask depends on the size alone
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ntm_jax.evaluation.scoring import AccuracyBreakdown, Result
 from ntm_jax.evaluation.trained_model import TrainedModel
 from ntm_jax.runtime.files import json_value
-from ntm_jax.tasks.base import Task, format_size
+from ntm_jax.tasks.base import Size, Task, describe_size, format_size
 
 __all__ = [
     "accuracy_table",
@@ -38,24 +38,38 @@ def results_table(task: Task, results: Sequence[Result]) -> str:
 
     The cost above the Bayes-optimal cost has a column if the optimal cost is not 0.
     """
-    has_optimum = any(r.bits_per_sequence != r.excess_bits_per_sequence for r in results)
+    optimum = "excess_bits_per_sequence"
+    has_optimum = any(r.metrics.get(optimum) != r.bits_per_sequence for r in results)
+    names = [name for name in results[0].metrics if has_optimum or name != optimum]
     header = [(axis, "") for axis in task.size_axes]
-    header += [("bit errors", "per sequence"), ("cost, bits", "per sequence")]
-    header += [("bits above", "optimum")] if has_optimum else []
-    header += [("bit accuracy", ""), ("perfect", "sequences"), ("sequences", "")]
+    header += [_HEADINGS.get(name) or _heading(name) for name in names]
     rows = [
         [
             *map(str, result.size),
-            f"{result.bit_errors_per_sequence:.4g}",
-            f"{result.bits_per_sequence:.4g}",
-            *([f"{result.excess_bits_per_sequence:.4g}"] if has_optimum else []),
-            f"{result.bit_accuracy:.4%}",
-            f"{result.perfect_sequences:.2%}",
+            *(_cell(name, result.metrics[name]) for name in names),
             f"{result.sequences}",
         ]
         for result in results
     ]
-    return _align([*zip(*header, strict=True), *rows])
+    return _align([*zip(*header, ("sequences", ""), strict=True), *rows])
+
+
+_HEADINGS = {
+    "bits_per_sequence": ("cost, bits", "per sequence"),
+    "excess_bits_per_sequence": ("bits above", "optimum"),
+    "perfect_sequences": ("perfect", "sequences"),
+}
+
+
+def _heading(name: str) -> tuple[str, str]:
+    words = name.removesuffix("_per_sequence").replace("_", " ")
+    return words, "per sequence" if name.endswith("_per_sequence") else ""
+
+
+def _cell(name: str, value: float) -> str:
+    if name == "perfect_sequences":
+        return f"{value:.2%}"
+    return f"{value:.4%}" if name.endswith("_accuracy") else f"{value:.4g}"
 
 
 def ensemble_table(trained: TrainedModel, results: Sequence[Sequence[Result]]) -> str:
@@ -79,22 +93,18 @@ def ensemble_table(trained: TrainedModel, results: Sequence[Sequence[Result]]) -
     return f"{heading}\n{_align(rows)}\nsolved at these sizes: {rate}"
 
 
-def accuracy_table(size: str, accuracy: AccuracyBreakdown) -> str:
-    """Returns the bit accuracy at one size by scored step and by output feature.
-
-    Args:
-      size: the size in words.
-      accuracy: the two breakdowns.
-    """
+def accuracy_table(task: Task, size: Size, accuracy: AccuracyBreakdown) -> str:
+    """Returns the accuracy at one size by scored step and, if there are several, by bit."""
 
     def rows(values: np.ndarray) -> str:
         cells = [f"{value:7.2%}" for value in values]
         return "\n".join("  " + " ".join(cells[i : i + 10]) for i in range(0, len(cells), 10))
 
-    return (
-        f"{size}, bit accuracy by time step:\n{rows(accuracy.by_step)}\n"
-        f"{size}, bit accuracy by bit:\n{rows(accuracy.by_bit)}"
-    )
+    heading = f"{describe_size(task, size)}, {task.unit} accuracy by"
+    by_step = f"{heading} time step:\n{rows(accuracy.by_step)}"
+    if task.unit != "bit":
+        return by_step
+    return f"{by_step}\n{heading} bit:\n{rows(accuracy.by_bit)}"
 
 
 def success_rate(successes: int, trials: int) -> str:
@@ -154,8 +164,8 @@ def as_json(trained: TrainedModel, results: Sequence[Sequence[Result]]) -> dict[
 
 def _as_dict(task: Task, result: Result) -> dict[str, Any]:
     """Returns the fields of a result, with the size by axis."""
-    fields = result._asdict()
-    return {**dict(zip(task.size_axes, fields.pop("size"), strict=True)), **fields}
+    size = zip(task.size_axes, result.size, strict=True)
+    return {**dict(size), "sequences": result.sequences, **result.metrics}
 
 
 def _numbers(values: Iterable[float]) -> list[str]:

@@ -113,7 +113,7 @@ def _trace_example(model: NTM, task: Task, size: Size, params: Any, key: jax.Arr
     inputs, targets, mask = (array[0] for array in task.sample_size(key, 1, *size))
     logits, steps = models.trace(model, params, inputs)
     initial: Any = model.apply({"params": params}, inputs.shape[-1:], method="make_initial_carry")
-    return ExampleTrace(inputs, targets, mask, jax.nn.sigmoid(logits), steps, initial)
+    return ExampleTrace(inputs, targets, mask, task.probabilities(logits), steps, initial)
 
 
 def traced_size(task: Task, sizes: Sequence[Size]) -> Size:

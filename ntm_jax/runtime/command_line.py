@@ -51,6 +51,7 @@ def run(main: Callable[[Any], None], flags_parser: Callable[[list[str]], Any]) -
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # names of files may not be encodable
         setattr(sys, name, SafeStream(stream))
+    sys.path.append("")  # a config can name a task in the current directory
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

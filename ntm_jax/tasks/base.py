@@ -1,14 +1,18 @@
-"""The interface of a task: batches of training sizes, or of one chosen size."""
+"""The interface of a task: batches of examples, the loss, and the metrics."""
 
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
+
+from ntm_jax.tasks import losses
 
 __all__ = [
     "FULL_RANGE",
     "Batch",
+    "CategoricalTask",
     "Size",
     "SizeRange",
     "SuccessThresholds",
@@ -57,20 +61,21 @@ class Batch(NamedTuple):
 
 
 class Task:
-    """A task: a distribution over examples of several sizes.
+    """A task: a distribution over examples of several sizes, with targets that are bits.
 
     Subclasses are frozen dataclasses whose fields are the settings of the task. They define
-    `size_axes`, `input_features`, `output_features`, `max_train_size`, `min_slots`, `sample` and
-    `sample_size`; everything else has a default. The two sampling methods must be traceable by
-    `jax.jit`, with static sizes.
+    `size_axes`, `input_features`, `output_features`, `max_train_size`, `sample` and `sample_size`;
+    everything else has a default. All methods that take or return arrays must be
+    traceable by `jax.jit`, with static sizes.
 
     Attributes:
       size_axes: the numbers that make up a size, such as "length"; for each, its default values in
         an evaluation.
       thresholds: success criteria.
-      metric: the field of `evaluation.scoring.Result` that the thresholds refer to.
+      metric: the metric that the thresholds refer to.
       fixed_size: whether all training examples have the same size.
       unmasked_weight: loss weight of the steps outside the mask.
+      unit: what `errors` counts, in names of metrics.
     """
 
     size_axes: ClassVar[Mapping[str, tuple[int, ...]]]
@@ -78,6 +83,7 @@ class Task:
     metric: ClassVar[str] = "bit_errors_per_sequence"
     fixed_size: ClassVar[bool] = False
     unmasked_weight: float = 0.0
+    unit: ClassVar[str] = "bit"
 
     @property
     def input_features(self) -> int:
@@ -133,8 +139,9 @@ class Task:
         )
 
     def min_slots(self, *size: int) -> int:
-        """Returns the number of memory slots that examples of this size need."""
-        raise NotImplementedError
+        """Returns the number of memory slots that examples of this size need, by default 1."""
+        del size
+        return 1
 
     def sample(self, key: jax.Array, batch_size: int, size_range: SizeRange = FULL_RANGE) -> Batch:
         """Samples a training batch of random sizes.
@@ -175,6 +182,83 @@ class Task:
           Bits, [B]; 0 by default, for tasks whose inputs determine the targets.
         """
         return jnp.zeros(len(batch.inputs), jnp.float32)
+
+    def cross_entropy(self, logits: jax.Array, targets: jax.Array) -> jax.Array:
+        """Computes the cross-entropy of each bit.
+
+        Args:
+          logits: [B, T, O], the outputs of a model, before the sigmoid.
+          targets: [B, T, O].
+
+        Returns:
+          Nats, [B, T, O]; [B, T, 1] for a `CategoricalTask`.
+        """
+        return losses.bit_nats(logits, targets)
+
+    def errors(self, logits: jax.Array, targets: jax.Array) -> jax.Array:
+        """Returns which bits are wrong, boolean, in the shape of `cross_entropy`."""
+        return losses.wrong_bits(logits, targets)
+
+    def probabilities(self, logits: jax.Array) -> jax.Array:
+        """Returns what plots show of logits, [..., O], in [0, 1]; more than 1/2 predicts a 1."""
+        return jax.nn.sigmoid(logits)
+
+    def loss(self, logits: jax.Array, batch: Batch) -> jax.Array:
+        """Computes the loss of training, by default the mean of `cross_entropy`.
+
+        Args:
+          logits: [B, T, O].
+          batch: a batch of this task.
+
+        Returns:
+          Scalar.
+        """
+        weights = jnp.where(batch.mask, 1.0, self.unmasked_weight)
+        return losses.weighted_mean(self.cross_entropy(logits, batch.targets), weights)
+
+    def metrics(self, logits: jax.Array, batch: Batch) -> dict[str, jax.Array]:
+        """Computes the metrics of each example; an evaluation reports their means.
+
+        Args:
+          logits: [B, T, O].
+          batch: a batch of this task.
+
+        Returns:
+          Arrays [B] by name. `metric` and "bits_per_sequence", the cost, must be among them.
+        """
+        mask = batch.mask[..., None]
+        wrong = self.errors(logits, batch.targets) & mask
+        num_errors = jnp.sum(wrong, axis=(1, 2)).astype(jnp.float32)
+        num_units = jnp.sum(batch.mask, axis=1).astype(jnp.float32) * wrong.shape[-1]
+        bits = losses.sum_bits(self.cross_entropy(logits, batch.targets), batch.mask)
+        return {
+            f"{self.unit}_errors_per_sequence": num_errors,
+            "bits_per_sequence": bits,
+            "excess_bits_per_sequence": bits - self.optimal_bits(batch),
+            f"{self.unit}_accuracy": 1.0 - num_errors / num_units,
+            "perfect_sequences": (num_errors == 0).astype(jnp.float32),
+        }
+
+
+class CategoricalTask(Task):
+    """A task whose targets are one-hot vectors: at each scored step one of O symbols."""
+
+    metric: ClassVar[str] = "symbol_errors_per_sequence"
+    unit: ClassVar[str] = "symbol"
+
+    def cross_entropy(self, logits: jax.Array, targets: jax.Array) -> jax.Array:
+        """Computes the cross-entropy of each symbol, in nats, [B, T, 1], from logits [B, T, O]."""
+        return optax.softmax_cross_entropy(logits.astype(jnp.float32), targets)[..., None]
+
+    def errors(self, logits: jax.Array, targets: jax.Array) -> jax.Array:
+        """Returns at which steps the most probable symbol is wrong, or a logit NaN; [B, T, 1]."""
+        wrong = jnp.argmax(logits, axis=-1) != jnp.argmax(targets, axis=-1)
+        return (wrong | jnp.isnan(logits).any(axis=-1))[..., None]
+
+    def probabilities(self, logits: jax.Array) -> jax.Array:
+        """Returns the probability of each symbol against the most probable of the others."""
+        others = jnp.where(jnp.eye(logits.shape[-1], dtype=bool), -jnp.inf, logits[..., None, :])
+        return jax.nn.sigmoid(logits - jnp.max(others, axis=-1))
 
 
 def sample_uniform_int(

@@ -1,4 +1,4 @@
-"""The loss and the bit metrics of binary targets, over the scored steps of a batch."""
+"""Cross-entropy and errors of binary targets, and means and sums over the steps of a batch."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,15 @@ import optax
 
 from ntm_jax._shapes import check_shapes
 
-__all__ = ["bit_cross_entropy", "bit_errors", "bits_per_sequence"]
+__all__ = [
+    "bit_cross_entropy",
+    "bit_errors",
+    "bit_nats",
+    "bits_per_sequence",
+    "sum_bits",
+    "weighted_mean",
+    "wrong_bits",
+]
 
 
 def bit_cross_entropy(logits: jax.Array, targets: jax.Array, loss_weights: jax.Array) -> jax.Array:
@@ -28,10 +36,7 @@ def bit_cross_entropy(logits: jax.Array, targets: jax.Array, loss_weights: jax.A
     check_shapes(
         logits=(logits, "BTO"), targets=(targets, "BTO"), loss_weights=(loss_weights, "BT")
     )
-    nats = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), targets)
-    loss_weights = loss_weights.astype(jnp.float32)
-    num_bits = jnp.maximum(jnp.sum(loss_weights), 1e-9) * logits.shape[-1]
-    return jnp.sum(nats * loss_weights[..., None]) / num_bits
+    return weighted_mean(bit_nats(logits, targets), loss_weights)
 
 
 def bits_per_sequence(logits: jax.Array, targets: jax.Array, mask: jax.Array) -> jax.Array:
@@ -49,8 +54,7 @@ def bits_per_sequence(logits: jax.Array, targets: jax.Array, mask: jax.Array) ->
       AssertionError: the shapes do not match.
     """
     check_shapes(logits=(logits, "BTO"), targets=(targets, "BTO"), mask=(mask, "BT"))
-    nats = optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), targets)
-    return jnp.sum(jnp.where(mask[..., None], nats, 0.0), axis=(1, 2)) / jnp.log(2.0)
+    return sum_bits(bit_nats(logits, targets), mask)
 
 
 def bit_errors(logits: jax.Array, targets: jax.Array, mask: jax.Array) -> jax.Array:
@@ -68,5 +72,26 @@ def bit_errors(logits: jax.Array, targets: jax.Array, mask: jax.Array) -> jax.Ar
       AssertionError: the shapes do not match.
     """
     check_shapes(logits=(logits, "BTO"), targets=(targets, "BTO"), mask=(mask, "BT"))
-    errors = ((logits > 0) != (targets > 0.5)) | jnp.isnan(logits)
-    return jnp.sum(errors & mask[..., None], axis=(1, 2)).astype(jnp.float32)
+    return jnp.sum(wrong_bits(logits, targets) & mask[..., None], axis=(1, 2)).astype(jnp.float32)
+
+
+def bit_nats(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    """Returns the cross-entropy of each bit in nats, in the shape of both arguments, float32."""
+    return optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), targets)
+
+
+def wrong_bits(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    """Returns where a logit is NaN or predicts the other bit, in the shape of both arguments."""
+    return ((logits > 0) != (targets > 0.5)) | jnp.isnan(logits)
+
+
+def weighted_mean(nats: jax.Array, loss_weights: jax.Array) -> jax.Array:
+    """Returns the mean of nats [B, T, U] with weights [B, T]; 0 if all weights are 0."""
+    loss_weights = loss_weights.astype(jnp.float32)
+    num_units = jnp.maximum(jnp.sum(loss_weights), 1e-9) * nats.shape[-1]
+    return jnp.sum(nats * loss_weights[..., None]) / num_units
+
+
+def sum_bits(nats: jax.Array, mask: jax.Array) -> jax.Array:
+    """Returns the sum of nats [B, T, U] over the steps in the mask [B, T], in bits, [B]."""
+    return jnp.sum(jnp.where(mask[..., None], nats, 0.0), axis=(1, 2)) / jnp.log(2.0)

@@ -74,11 +74,6 @@ class Ngrams(Task):
         """The only training length."""
         return (self.max_length,)
 
-    def min_slots(self, length: int) -> int:
-        """Returns 1: the answer depends on counts of the inputs, not on stored inputs."""
-        del length
-        return 1
-
     def sample(self, key: jax.Array, batch_size: int, size_range: SizeRange = FULL_RANGE) -> Batch:
         """Samples sequences of `max_length` bits, each from its own source."""
         del size_range

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ntm_jax.baselines import BASELINES
 from ntm_jax.cell import NTMCell
 from ntm_jax.models import NTM
-from ntm_jax.tasks import TASKS
+from ntm_jax.tasks import Task, find_task
 from ntm_jax.tasks.base import Size
 from ntm_jax.training import legacy
 from ntm_jax.training.validation import expected_value
@@ -110,12 +110,19 @@ _MODELS: dict[str, dict[str, Any]] = {
 
 
 def _task_defaults(name: str) -> dict[str, Any]:
-    fields = dataclasses.fields(TASKS[name]) if name in TASKS else ()  # type: ignore[arg-type]
+    fields = dataclasses.fields(_task_class(name))  # type: ignore[arg-type]
     return {field.name: field.default for field in fields}
 
 
+def _task_class(name: Any) -> type[Task]:
+    try:
+        return find_task(name if isinstance(name, str) else repr(name))
+    except ValueError as error:
+        raise ConfigError(f"task.name: {error}") from None
+
+
 def _default_dict(task: str, model: str) -> dict[str, Any]:
-    task_class = choose("task.name", TASKS, task)
+    task_class = _task_class(task)
     model_keys = choose("model.name", _MODELS, model)
     eval_keys = {eval_key(axis): sizes for axis, sizes in task_class.size_axes.items()}
     task_section = {"name": task, **_task_defaults(task)}
@@ -127,7 +134,7 @@ def default(task: str = "copy", model: str = "ntm") -> "ConfigDict":
     """Returns the default config of a task and a model.
 
     Args:
-      task: a key of `tasks.TASKS`.
+      task: a key of `tasks.TASKS`, or MODULE:CLASS for a task that Python can import.
       model: "ntm", or a baseline: "lstm_skip" (table 3 of the paper), "gru", "transformer",
         "keras_lstm" or "per_step_dense" (both of flomlo/ntm_keras).
 
@@ -205,7 +212,7 @@ def with_floats(config: Any) -> dict[str, Any]:
 
 def eval_sizes(config: Any) -> list[Size]:
     """Returns all sizes that an evaluation covers, once: the product of the numbers of all axes."""
-    axes = TASKS[config["task"]["name"]].size_axes
+    axes = _task_class(config["task"]["name"]).size_axes
     return [*dict.fromkeys(itertools.product(*(config[eval_key(axis)] for axis in axes)))]
 
 

@@ -13,7 +13,7 @@ import optax
 from ntm_jax import optimizers
 from ntm_jax.models import NTM
 from ntm_jax.runtime import memory_estimate
-from ntm_jax.tasks import TASKS
+from ntm_jax.tasks import find_task
 from ntm_jax.tasks.base import Size, Task, describe_size
 from ntm_jax.training import model_factory
 from ntm_jax.training.config import (
@@ -197,9 +197,15 @@ def _largest_integer(value: Any) -> int:
 def _make_task(config: Any) -> Task:
     keys = dict(config["task"].items())
     try:
-        task = TASKS[keys.pop("name")](**keys)
+        task = find_task(keys.pop("name"))(**keys)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    batch = jax.eval_shape(lambda: task.sample(jax.random.key(0), 2))
+    num_steps = batch.inputs.shape[1]
+    for field, features in (("inputs", task.input_features), ("targets", task.output_features)):
+        expected, got = (2, num_steps, features), getattr(batch, field).shape
+        if got != expected:
+            raise ConfigError(f"task.name: expected {field} {expected} for batch size 2, got {got}")
     try:
         for size in eval_sizes(config):
             task.check_size(*size)

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import optax
 
 from ntm_jax.runtime.sharding import EnsembleMesh
-from ntm_jax.tasks import losses
 from ntm_jax.tasks.base import Batch, Task
 from ntm_jax.training.deferred_gradients import deferred
 
@@ -61,8 +60,8 @@ class TrainMetrics(NamedTuple):
     """Metrics of one training step; of U steps of E members with leading axes [U, E].
 
     Attributes:
-      loss: cross-entropy in nats per weighted bit.
-      bits_per_sequence: cross-entropy of the scored bits of a sequence, in bits.
+      loss: the loss of the task; by default cross-entropy in nats per weighted bit.
+      bits_per_sequence: cross-entropy of the scored steps of a sequence, in bits.
       grad_norm: global norm of the gradient before clipping.
       consecutive_nonfinite: steps skipped in a row, up to this one, because the loss or the
         gradient was not finite.
@@ -159,7 +158,6 @@ def _loss_and_grad(
     setup: TrainSetup, model: nn.Module, params: Any, batch: Batch, dropout_key: jax.Array
 ) -> tuple[jax.Array, jax.Array, Any]:
     """Returns the loss, the bits per sequence, and the gradient of the loss."""
-    loss_weights = jnp.where(batch.mask, 1.0, setup.task.unmasked_weight)
     apply = deferred(model)
 
     @setup.mesh.shard_map_batch
@@ -168,9 +166,8 @@ def _loss_and_grad(
 
     def loss_fn(params: Any) -> tuple[jax.Array, jax.Array]:
         logits = logits_fn(params, batch.inputs)
-        loss = losses.bit_cross_entropy(logits, batch.targets, loss_weights)
-        bits = losses.bits_per_sequence(logits, batch.targets, batch.mask)
-        return loss, jnp.mean(bits)
+        bits = setup.task.metrics(logits, batch)["bits_per_sequence"]
+        return setup.task.loss(logits, batch), jnp.mean(bits)
 
     (loss, bits), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
     return loss, bits, grads

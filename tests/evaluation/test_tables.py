@@ -10,6 +10,14 @@ from ntm_jax.evaluation.scoring import AccuracyBreakdown
 from ntm_jax.tasks.copy import Copy
 from ntm_jax.tasks.ngrams import Ngrams
 
+METRICS = (
+    "bit_errors_per_sequence",
+    "bits_per_sequence",
+    "excess_bits_per_sequence",
+    "bit_accuracy",
+    "perfect_sequences",
+)
+
 
 def trained_model(num_members):
     """A copy model that needs 4,000 training sequences, or in member 0 was not solved."""
@@ -25,11 +33,16 @@ def trained_model(num_members):
     )
 
 
+def result(size, sequences, *metrics):
+    """A result of a task of bits, with its five metrics in order."""
+    return Result(size, sequences, dict(zip(METRICS, metrics, strict=True)))
+
+
 def copy_results(errors):
     """Results at length 10 without errors, and at length 120 with `errors` bit errors."""
     return [
-        Result((10,), 256, 0.0, 0.01, 0.01, 1.0, 1.0),
-        Result((120,), 32, errors, 7.0, 7.0, 0.998, 0.25),
+        result((10,), 256, 0.0, 0.01, 0.01, 1.0, 1.0),
+        result((120,), 32, errors, 7.0, 7.0, 0.998, 0.25),
     ]
 
 
@@ -47,7 +60,7 @@ def test_results_table_has_line_per_size():
 
 
 def test_optimal_cost_adds_a_column():
-    results = [Result((200,), 256, 44.0, 127.1, 1.2, 0.77, 0.0)]
+    results = [result((200,), 256, 44.0, 127.1, 1.2, 0.77, 0.0)]
     table = tables.results_table(Ngrams(), results)
     assert table.splitlines()[2].split()[:4] == ["200", "44", "127.1", "1.2"]
     assert "optimum" in table
@@ -70,7 +83,7 @@ def test_ensemble_table_has_line_per_member():
 
 def test_accuracy_table_keeps_order():
     accuracy = AccuracyBreakdown(np.array([1.0, 0.5]), np.array([0.25]))
-    table = tables.accuracy_table("length 2", accuracy)
+    table = tables.accuracy_table(Copy(), (2,), accuracy)
     assert table.split("%")[0].endswith("100.00")
     assert table.index("50.00%") < table.index("by bit") < table.index("25.00%")
 
@@ -79,7 +92,7 @@ def test_json_of_model_and_ensemble():
     model = tables.as_json(trained_model(1), [copy_results(0.0)])
     assert list(model) == ["task", "model", "num_params", "num_slots", "checkpoint", "results"]
     assert (model["task"], model["num_params"], model["num_slots"]) == ("copy", 72, 128)
-    assert list(model["results"][1]) == ["length", *Result._fields[1:]]
+    assert list(model["results"][1]) == ["length", "sequences", *METRICS]
     assert [row["length"] for row in model["results"]] == [10, 120]
     ensemble = tables.as_json(trained_model(3), [copy_results(e) for e in (9.0, 0.1, 0.0)])
     assert [list(member) for member in ensemble["members"]] == [
@@ -91,7 +104,7 @@ def test_json_of_model_and_ensemble():
 
 
 def test_json_has_null_for_not_finite():
-    results = [[Result((10,), 256, math.nan, math.inf, -math.inf, 1.0, 1.0)]]
+    results = [[result((10,), 256, math.nan, math.inf, -math.inf, 1.0, 1.0)]]
     document = tables.as_json(trained_model(1), results)
     text = json.dumps(document, allow_nan=False)
     (row,) = json.loads(text)["results"]
