@@ -80,6 +80,7 @@ def evaluate(
     sizes: Mapping[str, Sequence[int]],
     num_slots: int | None = None,
     num_sequences: int = 256,
+    seed: int = SEED,
 ) -> dict[str, Any]:
     """Evaluates a run with eval.py on sequences that training did not use.
 
@@ -88,6 +89,7 @@ def evaluate(
       sizes: the values of each size axis of the task.
       num_slots: number of memory slots; None for that of the run.
       num_sequences: number of sequences per size.
+      seed: seed of the sequences.
 
     Returns:
       The JSON document of eval.py, with the step of the checkpoint instead of its path.
@@ -95,7 +97,7 @@ def evaluate(
     path = workdir / "evaluation.json"
     words = [f"--{plural(axis)}={','.join(map(str, values))}" for axis, values in sizes.items()]
     words += [f"--sequences={num_sequences}", *([f"--slots={num_slots}"] if num_slots else [])]
-    _run("eval.py", f"--workdir={workdir}", f"--json={path}", f"--seed={SEED}", *words)
+    _run("eval.py", f"--workdir={workdir}", f"--json={path}", f"--seed={seed}", *words)
     evaluation = json.loads(path.read_text())
     return evaluation | {"step": int(Path(evaluation.pop("checkpoint")).name)}
 
