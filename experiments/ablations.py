@@ -8,9 +8,10 @@ Ablations:
   one_factor: one setting of the copy models changed at a time.
   curriculum: sizes drawn from all of the training range, from a growing part, or the largest alone.
   num_heads: priority sort with 1, 2 and 4 read heads, and as many write heads.
+  erase_bias: repeat copy with erase vectors that are close to 0 at first.
 
-The seeds differ from those of the ensembles, on which defaults were chosen. A setting with a stored
-line is not trained again; with --runs, an interrupted run is resumed.
+Except for erase_bias, the seeds differ from those of the ensembles, on which defaults were chosen.
+A setting with a stored line is not trained again; with --runs, an interrupted run is resumed.
 """
 
 import itertools
@@ -83,6 +84,7 @@ _ONE_FACTOR: list[Setting] = [
     {"model.dtype": "bfloat16"},
 ]
 _CURRICULA: list[Setting] = [{"curriculum": name} for name in ("max_size", "uniform", "growing")]
+_ERASE_BIAS: list[Setting] = [{"model.erase_bias": -5.0}]
 _NUM_HEADS: list[Setting] = [
     dict.fromkeys(
         ("model.num_read_heads", "model.num_write_heads", "model.num_content_read_heads"), heads
@@ -114,6 +116,10 @@ ABLATIONS = {
     ),
     "curriculum": Ablation(
         _SHARED, dict.fromkeys(("associative_recall_ntm", "copy_ntm"), _CURRICULA)
+    ),
+    "erase_bias": Ablation(
+        {"num_seeds": 10},
+        dict.fromkeys(("repeat_copy_ntm", "repeat_copy_ntm_lstm"), _ERASE_BIAS),
     ),
     "num_heads": Ablation(
         {"seed": 100, "num_seeds": 4, "restart_after_steps": 0},

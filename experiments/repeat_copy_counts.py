@@ -2,7 +2,8 @@
 
     python -m experiments.repeat_copy_counts --runs=DIR
 
-DIR is the --runs directory of experiments/ensembles.py. repeat_copy_counts.jsonl gets one line per
+DIR is the --runs directory of experiments/ensembles.py, and of experiments/ablations.py for
+models with another erase bias. repeat_copy_counts.jsonl gets one line per
 config: for each model and each number requested, the repeats of ten vectors that it produced before
 the end marker. Training has 1 to 10 repeats. Without --runs, the stored results are drawn.
 """
@@ -19,7 +20,13 @@ from matplotlib.figure import Figure
 from experiments import cli, results
 from ntm_jax.training.restore import load_run
 
-CONFIGS = ("repeat_copy_ntm", "repeat_copy_ntm_lstm")
+# The run directory of each line, below that of --runs.
+RUNS = {
+    "repeat_copy_ntm": "repeat_copy_ntm",
+    "repeat_copy_ntm_lstm": "repeat_copy_ntm_lstm",
+    "repeat_copy_ntm, erase_bias -5": "erase_bias_repeat_copy_ntm_0",
+    "repeat_copy_ntm_lstm, erase_bias -5": "erase_bias_repeat_copy_ntm_lstm_0",
+}
 _LENGTH = 10
 _REQUESTED = range(1, 21)
 _EXTRA_REPEATS = 10  # beyond the largest number requested, before a model counts as endless
@@ -30,8 +37,9 @@ def main(argv: list[str]) -> None:
     """Counts where there is no stored line, and draws docs/repeat_copy_counts.png."""
     del argv
     logging.set_verbosity(logging.WARNING)
-    for name in CONFIGS if cli.RUNS.value else ():
-        if not results.find("repeat_copy_counts", name=name):
+    for name, workdir in RUNS.items() if cli.RUNS.value else ():
+        exists = (Path(cli.RUNS.value) / workdir).exists()
+        if exists and not results.find("repeat_copy_counts", name=name):
             line = {
                 "name": name,
                 "command": "python -m experiments.repeat_copy_counts --runs=runs",
@@ -39,7 +47,7 @@ def main(argv: list[str]) -> None:
                 "length": _LENGTH,
                 "num_sequences": _NUM_SEQUENCES,
                 "requested": [*_REQUESTED],
-                "produced": _produced(Path(cli.RUNS.value) / name),
+                "produced": _produced(Path(cli.RUNS.value) / workdir),
             }
             results.append("repeat_copy_counts", line)
     figure = draw(results.read("repeat_copy_counts"))
@@ -52,8 +60,9 @@ def draw(lines: list[dict[str, Any]]) -> Figure:
     The area of a dot is proportional to the number of models whose lines meet there. A line ends
     with a cross if the model outputs no end marker when more repeats are requested.
     """
-    figure = Figure(figsize=(8, 4.5), layout="constrained", dpi=150)
-    panels = figure.subplots(1, len(lines), squeeze=False, sharey=True)[0]
+    rows = -(-len(lines) // 2)
+    figure = Figure(figsize=(8, 4 * rows + 0.5), layout="constrained", dpi=150)
+    panels = figure.subplots(rows, 2, squeeze=False, sharey=True).flat[: len(lines)]
     for axes, line in zip(panels, lines, strict=True):
         requested = line["requested"]
         axes.plot(requested, requested, color="black", linestyle="--", linewidth=1, label="exact")
@@ -70,9 +79,10 @@ def draw(lines: list[dict[str, Any]]) -> Figure:
         last = valid & ~np.pad(valid[:, 1:], ((0, 0), (0, 1)), constant_values=True)
         axes.plot(x[last], models[last], "x", color="#D55E00", label="then no end marker", zorder=4)
         axes.axvspan(0, 10, color="0.93", zorder=0)
-        model = results.MODELS[line["name"].removeprefix("repeat_copy_")]
+        name, _, change = line["name"].removeprefix("repeat_copy_").partition(", ")
+        title = f"{results.MODELS[name]}, {len(models)} seeds"
         axes.set(
-            title=f"{model}, {len(models)} seeds",
+            title=f"{title}\n{change}" if change else title,
             xlabel="repeats requested (training: gray)",
             xlim=(0, requested[-1] + 0.5),
             xticks=range(0, requested[-1] + 1, 5),

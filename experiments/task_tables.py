@@ -181,7 +181,8 @@ def repeat_copy_counts() -> str:
             for model in pairs
         ]
         last = [model[-1] for model in line["produced"] if model[-1] is not None]
-        rows.append((link(line["name"]), median_range(exact), median_range(last)))
+        name, comma, change = line["name"].partition(", ")
+        rows.append((link(name) + comma + change, median_range(exact), median_range(last)))
     return table("config | counts correctly up to | repeats produced (20 requested)", rows)
 
 

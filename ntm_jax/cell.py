@@ -116,6 +116,7 @@ class NTMCell(nn.RNNCellBase):
       gate_bias: initial bias of the raw gates, g = sigmoid(.).
       sharpness_bias: initial bias of the raw sharpness, gamma = 1 + softplus(.).
       shift_bias: initial bias of the raw shift by +1; the other shifts have bias 0.
+      erase_bias: initial bias of the raw erase vectors, e = sigmoid(.).
       num_content_read_heads: number of read heads, from 0 to R, that are initialized for content
         addressing: with gates of 0.73, and with keys equal to the first add vector.
       output_from_reads: whether y is computed from r' too; if not, y = W_y h + b_y.
@@ -142,6 +143,7 @@ class NTMCell(nn.RNNCellBase):
     gate_bias: float = -3.0
     sharpness_bias: float = 1.0
     shift_bias: float = 2.0
+    erase_bias: float = 0.0
     num_content_read_heads: int = 0
     output_from_reads: bool = True
     output_activation: Callable[[jax.Array], jax.Array] | None = None
@@ -155,7 +157,7 @@ class NTMCell(nn.RNNCellBase):
         sizes = ("features", "num_slots", "slot_width", "num_read_heads", "num_write_heads")
         check_at_least(1, **{name: getattr(self, name) for name in sizes})
         check_at_least(0, max_shift=self.max_shift)
-        for name in ("strength_bias", "gate_bias", "sharpness_bias", "shift_bias"):
+        for name in ("strength_bias", "gate_bias", "sharpness_bias", "shift_bias", "erase_bias"):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{name}: expected a finite number, got {getattr(self, name)}")
         if not 0 <= self.num_content_read_heads <= self.num_read_heads:
@@ -311,6 +313,7 @@ class NTMCell(nn.RNNCellBase):
             self.gate_bias,
             self.sharpness_bias,
             self.shift_bias,
+            self.erase_bias,
             read_gates=[_CONTENT_GATE_BIAS] * self.num_content_read_heads,
         )
         return jnp.asarray(bias, dtype)

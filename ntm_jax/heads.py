@@ -92,15 +92,17 @@ class InterfaceSpec:
         gate: float = 0.0,
         sharpness: float = 0.0,
         shift: float = 0.0,
+        erase: float = 0.0,
         read_gates: Sequence[float] = (),
     ) -> np.ndarray:
-        """Returns an initial bias of the raw vector; keys, erase and add vectors have bias 0.
+        """Returns an initial bias of the raw vector; keys and add vectors have bias 0.
 
         Args:
           strength: raw bias of beta = softplus(.).
           gate: raw bias of g = sigmoid(.).
           sharpness: raw bias of gamma = 1 + softplus(.).
           shift: raw bias of the shift by +1 in the softmax of s; the other shifts have bias 0.
+          erase: raw bias of e = sigmoid(.).
           read_gates: raw gate biases of the first read heads, in place of `gate`; at most R.
 
         Returns:
@@ -112,8 +114,9 @@ class InterfaceSpec:
         gates = [*read_gates, *[gate] * (self._num_heads - len(read_gates))]
         key = np.zeros(self.slot_width)
         heads = [np.concatenate([key, [strength, gate, sharpness], shifts]) for gate in gates]
-        vectors = np.zeros(2 * self.num_write_heads * self.slot_width)
-        return np.concatenate([*heads, vectors]).astype(np.float32)
+        erase_vectors = np.full(self.num_write_heads * self.slot_width, erase)
+        add_vectors = np.zeros_like(erase_vectors)
+        return np.concatenate([*heads, erase_vectors, add_vectors]).astype(np.float32)
 
     def addressing_noise(self, rng: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         """Draws standard normal noise for strength, gate, sharpness and shift; 0 elsewhere.

@@ -1,7 +1,7 @@
 """Pretrained models that come with the package: parameters as NAME.npz, a model card as NAME.json.
 
-A card has the training config, the command, the summary of the run, and evaluation results. Loading
-runs no code from the files.
+A card has the training config, the command, the summary of the run, the rule by which the model was
+chosen, and evaluation results. Loading runs no code from the files.
 """
 
 from pathlib import Path
@@ -86,8 +86,9 @@ def load_card(name: str) -> dict[str, Any]:
     """Returns the model card of a pretrained model.
 
     Returns:
-      A dict with the keys "command", "config" (as for `Experiment.from_config`), "training" (the
-      summary of the run) and "measured" (evaluation results).
+      A dict with the keys "command", "selection" (how the model was chosen), "limits" (its largest
+      errors by size), "config" (as for `Experiment.from_config`), "training" (the summary of the
+      run) and "measured" (evaluation results).
 
     Raises:
       ConfigError: unknown name, or a damaged file.

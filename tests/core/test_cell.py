@@ -213,7 +213,13 @@ def test_read_heads_read_the_written_memory():
     "biases",
     [
         {},
-        {"strength_bias": 2.0, "gate_bias": 1.5, "sharpness_bias": -1.0, "shift_bias": 3.0},
+        {
+            "strength_bias": 2.0,
+            "gate_bias": 1.5,
+            "sharpness_bias": -1.0,
+            "shift_bias": 3.0,
+            "erase_bias": -60.0,
+        },
     ],
     ids=["default", "chosen"],
 )
@@ -226,6 +232,7 @@ def test_biases_set_initial_head_parameters(biases):
     strength = reference.softplus(cell.strength_bias)
     sharpness = 1.0 + reference.softplus(cell.sharpness_bias)
     shift = reference.softmax([0, 0, 0, cell.shift_bias, 0])
+    assert np.all((interface.erase < 1e-6) == bool(biases))  # the kernel of erase is not zero
     for parameters in (interface.read, interface.write):
         np.testing.assert_allclose(parameters.gate, np.full_like(parameters.gate, gate), rtol=1e-6)
         np.testing.assert_allclose(parameters.strength, strength, rtol=1e-6)

@@ -100,9 +100,9 @@ def test_wrong_length_raises():
         InterfaceSpec(1, 1, 3, 1).split(jnp.zeros(23))
 
 
-def test_initial_bias_sets_address_parameters():
+def test_initial_bias_sets_head_parameters():
     spec = InterfaceSpec(2, 3, 4, 1)
-    bias = spec.initial_bias(strength=2.0, gate=-3.0, sharpness=1.5, shift=0.5)
+    bias = spec.initial_bias(strength=2.0, gate=-3.0, sharpness=1.5, shift=0.5, erase=-4.0)
     assert bias.shape == (spec.size,)
     assert bias.dtype == np.float32
     got = split(spec, jnp.asarray(bias))
@@ -114,7 +114,7 @@ def test_initial_bias_sets_address_parameters():
         np.testing.assert_allclose(parameters.sharpness, 1.0 + softplus(1.5), rtol=1e-6)
         want = np.broadcast_to(reference.softmax([0.0, 0.0, 0.5]), parameters.shift.shape)
         np.testing.assert_allclose(parameters.shift, want, rtol=1e-6)
-    np.testing.assert_array_equal(got.erase, 0.5)
+    np.testing.assert_allclose(got.erase, np.full((3, 4), sigmoid(-4.0)), rtol=1e-6)
     np.testing.assert_array_equal(got.add, 0.0)
 
 
