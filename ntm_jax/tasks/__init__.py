@@ -37,8 +37,8 @@ def find_task(name: str) -> type[Task]:
         raise ValueError(f"expected one of {(*TASKS,)} or MODULE:CLASS, got {name!r}")
     try:
         task = getattr(importlib.import_module(module), class_name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot import {name!r}: {error}") from error
+    except Exception as error:  # the module may be of any quality
+        raise ValueError(f"cannot import {name!r}: {type(error).__name__}: {error}") from error
     if not (isinstance(task, type) and issubclass(task, Task)):
         raise ValueError(f"expected a subclass of Task, got {name!r}")
     if not dataclasses.is_dataclass(task) or task.__hash__ is None:

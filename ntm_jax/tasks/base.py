@@ -65,8 +65,8 @@ class Task:
 
     Subclasses are frozen dataclasses whose fields are the settings of the task. They define
     `size_axes`, `input_features`, `output_features`, `max_train_size`, `sample` and `sample_size`;
-    everything else has a default. All methods that take or return arrays must be
-    traceable by `jax.jit`, with static sizes.
+    everything else has a default. All methods that take or return arrays must be traceable by
+    `jax.jit`, with static sizes.
 
     Attributes:
       size_axes: the numbers that make up a size, such as "length"; for each, its default values in

@@ -200,12 +200,7 @@ def _make_task(config: Any) -> Task:
         task = find_task(keys.pop("name"))(**keys)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    batch = jax.eval_shape(lambda: task.sample(jax.random.key(0), 2))
-    num_steps = batch.inputs.shape[1]
-    for field, features in (("inputs", task.input_features), ("targets", task.output_features)):
-        expected, got = (2, num_steps, features), getattr(batch, field).shape
-        if got != expected:
-            raise ConfigError(f"task.name: expected {field} {expected} for batch size 2, got {got}")
+    _check_batch(task)
     try:
         for size in eval_sizes(config):
             task.check_size(*size)
@@ -213,6 +208,19 @@ def _make_task(config: Any) -> Task:
         axis, _, message = str(error).partition(": ")
         raise ConfigError(f"{eval_key(axis)}: {message}") from None
     return task
+
+
+def _check_batch(task: Task) -> None:
+    batch = jax.eval_shape(lambda: task.sample(jax.random.key(0), 2))
+    num_steps = batch.inputs.shape[1]
+    for field, features in (("inputs", task.input_features), ("targets", task.output_features)):
+        expected, got = (2, num_steps, features), getattr(batch, field).shape
+        if got != expected:
+            raise ConfigError(f"task.name: expected {field} {expected} for batch size 2, got {got}")
+    metrics = jax.eval_shape(task.metrics, batch.targets, batch)
+    for name in ("bits_per_sequence", task.metric):
+        if name not in metrics:
+            raise ConfigError(f"task.name: expected {name} among the metrics, got {(*metrics,)}")
 
 
 def _make_curriculum(config: Any, task: Task) -> Curriculum:

@@ -32,7 +32,9 @@ def code_blocks(document: str) -> str:
     return "\n".join(blocks)
 
 
-@pytest.mark.parametrize("name", ["addressing", "debugging", "memory", "pictures", "tasks", "training"])
+@pytest.mark.parametrize(
+    "name", ["addressing", "debugging", "memory", "pictures", "tasks", "training"]
+)
 def test_document_code_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     document = f"docs/{name}.md"

@@ -62,6 +62,13 @@ class WrongTargets(Symbols):
     output_features = property(lambda self: self.num_symbols + 1)
 
 
+class WithoutMetric(Symbols):
+    """Its metrics are fewer than those that training logs."""
+
+    def metrics(self, logits, batch):
+        return {self.metric: jnp.zeros(len(logits))}
+
+
 @dataclasses.dataclass(frozen=True)
 class WithoutDefault(Symbols):
     """A field has no default that a config could have."""
@@ -78,7 +85,7 @@ class NotFrozen(CategoricalTask):
 def own_tasks(monkeypatch):
     """Makes the classes above importable from the module own_tasks."""
     module = types.ModuleType("own_tasks")
-    for task in (Symbols, WrongTargets, WithoutDefault, NotFrozen):
+    for task in (Symbols, WrongTargets, WithoutDefault, WithoutMetric, NotFrozen):
         setattr(module, task.__name__, task)
     module.number = 3
     monkeypatch.setitem(sys.modules, "own_tasks", module)
@@ -101,8 +108,12 @@ def test_config_has_fields_and_sizes_of_task(own_tasks):
         ("own_tasks:", "or MODULE:CLASS, got 'own_tasks:'"),
         (":Symbols", "or MODULE:CLASS, got ':Symbols'"),
         (3, "or MODULE:CLASS, got '3'"),
-        ("no_such_module:Task", "cannot import 'no_such_module:Task': No module named"),
-        ("own_tasks:Symbol", "cannot import 'own_tasks:Symbol': .* has no attribute 'Symbol'"),
+        ("no_such_module:Task", "cannot import 'no_such_module:Task': ModuleNotFoundError: No mod"),
+        ("..task:Task", "cannot import '..task:Task': TypeError: "),
+        (
+            "own_tasks:Symbol",
+            "cannot import 'own_tasks:Symbol': AttributeError: .* has no attribute 'Symbol'",
+        ),
         ("own_tasks:number", "expected a subclass of Task, got 'own_tasks:number'"),
         ("collections:Counter", "expected a subclass of Task, got 'collections:Counter'"),
         ("own_tasks:NotFrozen", "expected a frozen dataclass, got 'own_tasks:NotFrozen'"),
@@ -115,10 +126,16 @@ def test_invalid_task_name_raises(own_tasks, name, message):
         configs.default(name)
 
 
-def test_targets_of_other_shape_raise(own_tasks):
-    config = configs.default("own_tasks:WrongTargets")
-    message = r"^task.name: expected targets \(2, 3, 5\) for batch size 2, got \(2, 3, 4\)"
-    with pytest.raises(configs.ConfigError, match=message):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("WrongTargets", r"targets \(2, 3, 5\) for batch size 2, got \(2, 3, 4\)"),
+        ("WithoutMetric", r"bits_per_sequence among the metrics, got \('symbol_errors_per_seq"),
+    ],
+)
+def test_wrong_arrays_of_a_task_raise(own_tasks, name, message):
+    config = configs.default(f"own_tasks:{name}")
+    with pytest.raises(configs.ConfigError, match=f"^task.name: expected {message}"):
         Experiment.from_config(config)
 
 

@@ -46,7 +46,7 @@ def test_missing_keys_keep_the_old_behaviour():
     assert config["task"]["zero_vector_prob"] == 0.0
 
 
-def test_old_priority_sort_has_one_number_of_vectors():
+def test_old_priority_sort_keeps_its_count():
     config = configs.default("priority_sort", "lstm_skip").to_dict()
     config["task"] = {"name": "priority_sort", "num_vectors": 12, "num_sorted": 5, "num_bits": 3}
     task = configs.from_dict(config)["task"]
