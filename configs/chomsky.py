@@ -1,12 +1,17 @@
-"""NTM on tasks of "Neural Networks and the Chomsky Hierarchy" (Delétang et al., ICLR 2023)."""
+"""NTM with an LSTM controller on tasks of the Chomsky hierarchy (Delétang et al., ICLR 2023).
+
+Command: python train.py --config=configs/chomsky.py:reverse_string
+
+After the colon stands one of the keys of `TASKS`.
+"""
 
 from ml_collections import ConfigDict
 
 from ntm_jax.training.config import default
 
 TASKS = {
-    "parity_check": "ParityCheck",
     "even_pairs": "EvenPairs",
+    "parity_check": "ParityCheck",
     "cycle_navigation": "CycleNavigation",
     "stack_manipulation": "StackManipulation",
     "reverse_string": "ReverseString",
@@ -16,14 +21,36 @@ TASKS = {
     "binary_multiplication": "BinaryMultiplication",
     "compute_sqrt": "ComputeSqrt",
 }
+# Answers of one symbol: what has been read so far has few classes, which the controller can hold.
+_ONE_SYMBOL = (
+    "even_pairs",
+    "parity_check",
+    "cycle_navigation",
+    "modular_arithmetic",
+    "solve_equation",
+)
 
 
 def get_config(task: str) -> ConfigDict:
-    """Returns the configuration of a task."""
+    """Returns the configuration of a task.
+
+    Args:
+      task: a key of `TASKS`.
+
+    Raises:
+      LookupError: unknown task.
+    """
+    if task not in TASKS:
+        raise LookupError(f"expected one of {(*TASKS,)}, got {task!r}")
     config = default(f"experiments.chomsky_tasks:{TASKS[task]}", "ntm")
     config.batch_size = 8
+    config.train_steps_after_solved = 2000
     config.model.controller = "lstm"
-    config.model.forget_bias = 1.0
     config.model.train_num_slots = (48, 96)
-    config.model.num_slots = 128
+    config.model.num_slots = 96
+    if task in _ONE_SYMBOL:
+        config.curriculum = "growing"
+        config.model.forget_bias = 1.0
+    if task in ("reverse_string", "stack_manipulation"):
+        config.model.shift_bias = 0.0  # the answer starts with the last symbol
     return config
