@@ -85,6 +85,15 @@ _ONE_FACTOR: list[Setting] = [
 ]
 _CURRICULA: list[Setting] = [{"curriculum": name} for name in ("max_size", "uniform", "growing")]
 _ERASE_BIAS: list[Setting] = [{"model.erase_bias": -5.0}]
+# Priority sort as in the paper, with settings of before those of the configs were found.
+_TWENTY_VECTORS = {
+    "task.min_vectors": 20,
+    "num_train_steps": 12_000,
+    "learning_rate_half_life": 4000,
+    "model.gate_bias": -3.0,
+    "model.num_slots": 32,
+    "model.train_num_slots": (),
+}
 _NUM_HEADS: list[Setting] = [
     dict.fromkeys(
         ("model.num_read_heads", "model.num_write_heads", "model.num_content_read_heads"), heads
@@ -122,7 +131,7 @@ ABLATIONS = {
         dict.fromkeys(("repeat_copy_ntm", "repeat_copy_ntm_lstm"), _ERASE_BIAS),
     ),
     "num_heads": Ablation(
-        {"seed": 100, "num_seeds": 4, "restart_after_steps": 0},
+        {"seed": 100, "num_seeds": 4, "restart_after_steps": 0, **_TWENTY_VECTORS},
         dict.fromkeys(("priority_sort_ntm", "priority_sort_ntm_lstm"), _NUM_HEADS),
     ),
 }

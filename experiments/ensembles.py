@@ -30,7 +30,7 @@ _MORE_SIZES: dict[str, dict[str, tuple[int, ...]]] = {
     "copy": {"length": (30, 50)},
     "repeat_copy": {"length": (5, 15), "repeats": (5, 15)},
     "associative_recall": {"items": (3, 4, 5, 8, 10, 15)},
-    "priority_sort": {"count": (10, 15, 25, 30)},
+    "priority_sort": {"count": (10, 15, 25, 30, 40)},
 }
 
 

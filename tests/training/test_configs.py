@@ -5,13 +5,14 @@ import jax.numpy as jnp
 import pytest
 from support.subprocess_utils import ROOT, command
 
-from configs import baselines, paper
+from configs import baselines, chomsky, paper
 from ntm_jax import models
 from ntm_jax.training.config import flatten
 from ntm_jax.training.experiment import Experiment
 
-# Files of one config each; baselines.py and paper.py have several.
-NAMES = sorted({path.stem for path in (ROOT / "configs").glob("*.py")} - {"baselines", "paper"})
+# Files of one config each; the others have several.
+SEVERAL = {"baselines", "chomsky", "paper"}
+NAMES = sorted({path.stem for path in (ROOT / "configs").glob("*.py")} - SEVERAL)
 
 
 def load(name):
@@ -40,6 +41,19 @@ def test_file_name_is_task_and_model(name):
     else:
         controller = {"ntm": "feed_forward", "ntm_lstm": "lstm"}[model]
         assert (config.model.name, config.model.controller) == ("ntm", controller)
+
+
+@pytest.mark.parametrize("task", chomsky.TASKS)
+def test_chomsky_config_of_every_task(task):
+    config = chomsky.get_config(task)
+    param_shapes(config)
+    assert config.task.name == f"experiments.chomsky_tasks:{chomsky.TASKS[task]}"
+    assert (config.task.min_length, config.task.max_length) == (1, 40)
+
+
+def test_unknown_chomsky_task_raises():
+    with pytest.raises(LookupError, match="expected one of .*, got 'sorting'"):
+        chomsky.get_config("sorting")
 
 
 @pytest.mark.parametrize(("task", "model"), paper.ROWS)
