@@ -29,16 +29,15 @@ def main(argv: list[str]) -> None:
     del argv
     logging.set_verbosity(logging.WARNING)
     for name in CONFIGS:
-        if not results.find("priority_sort_gaps", name=name):
+        workdir = Path(cli.RUNS.value) / name
+        if workdir.exists() and not results.find("priority_sort_gaps", name=name):
             line = {
                 "name": name,
                 "command": "python -m experiments.priority_sort_gaps --runs=runs",
                 "host": cli.host(),
                 "num_sequences": _NUM_SEQUENCES,
                 "edges": EDGES,
-                "bit_errors": {
-                    count: _errors(Path(cli.RUNS.value) / name, count) for count in COUNTS
-                },
+                "bit_errors": {count: _errors(workdir, count) for count in COUNTS},
             }
             results.append("priority_sort_gaps", line)
 

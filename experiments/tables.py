@@ -34,7 +34,7 @@ _COPY = ("copy_ntm", "copy_ntm_lstm", "copy_ntm_keras", *_MODELS_OF["copy"][2:])
 _COPY_ALL = (*_COPY[:3], "copy_ntm_keras_original", "copy_lstm", "copy_lstm_keras", *_COPY[4:])
 _ITEMS = [(items,) for items in (2, 3, 4, 5, 6, 8, 10, 12, 15, 20)]
 _REPEATS = [(10, 10), (10, 15), (10, 20), (15, 10), (20, 10), (20, 20)]
-_COUNTS = [(count,) for count in (10, 15, 20, 25, 30)]
+_COUNTS = [(count,) for count in (10, 15, 20, 25, 30, 40)]
 
 _UNTIL_LEARNED = "training sequences until learned"
 _LEARNING = (

@@ -47,8 +47,8 @@ class PrioritySort(Task):
 
     size_axes: ClassVar = {"count": (20,)}
     thresholds: ClassVar = SuccessThresholds(
-        in_distribution=1.28, out_of_distribution=1.28, collapse=12.8
-    )  # 1% and 10% of the bits at 20 vectors
+        in_distribution=1.28, out_of_distribution=9.6, collapse=12.8
+    )  # 1% of the bits at 20 vectors, 5% at 30, 10% at 20
 
     min_vectors: int = 2
     max_vectors: int = 20
