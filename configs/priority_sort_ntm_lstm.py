@@ -1,10 +1,11 @@
 """NTM with an LSTM controller on priority sort (section 4.5).
 
 Command: python train.py --config=configs/priority_sort_ntm_lstm.py
-Result: none of seeds 0 to 9 is solved. The median seed makes 7.4 bit errors per sequence, of 128;
-  the best 1.9, the worst 8.1.
-Wall time: 17 min for the ten seeds together, on one core of a 2-core CPU (AMD EPYC).
-Result file: experiments/results/ensembles.jsonl
+Result: all of seeds 0 to 9 learn it, and nine are solved. Trained for 10,000 more steps, the
+  median seed makes 0.68 bit errors per sequence with 20 vectors, of 128, and 2.0 with 30, of 192;
+  the worst 1.2 and 9.7.
+Wall time: 100 min for the ten seeds together, on one core of a 2-core CPU (Intel Xeon).
+Result files: experiments/results/ensembles.jsonl, priority_sort_analysis.jsonl
 """
 
 from ml_collections import ConfigDict

@@ -22,9 +22,9 @@ from ntm_jax.evaluation import TrainedModel
 from ntm_jax.training.restore import load_run
 
 _TASKS = flags.DEFINE_list("tasks", [*chomsky.TASKS], "Tasks to train.")
-_SEEDS = flags.DEFINE_integer("num_seeds", 3, "Number of seeds, from the config's seed on.", 1)
-_SEQUENCES = flags.DEFINE_integer("sequences", 8, "Number of sequences per length.", 1)
 
+_NUM_SEEDS = 3
+_NUM_SEQUENCES = 8  # per length
 LENGTHS = range(41, 501)
 _NUM_SLOTS = 1024  # more than one for each symbol of the longest string
 _LENGTHS_PER_CALL = 20
@@ -43,11 +43,11 @@ def main(argv: list[str]) -> None:
             line: dict[str, Any] = {
                 "name": name,
                 "config": config,
-                "command": cli.train(config, {"num_seeds": _SEEDS.value}, workdir),
+                "command": cli.train(config, {"num_seeds": _NUM_SEEDS}, workdir),
                 "host": cli.host(),
                 "summary": cli.load_summary(workdir),
                 "num_slots": _NUM_SLOTS,
-                "sequences_per_length": _SEQUENCES.value,
+                "sequences_per_length": _NUM_SEQUENCES,
                 "accuracy": _evaluate(workdir),
             }
         results.append("chomsky", line)
@@ -57,7 +57,7 @@ def _evaluate(workdir: Path) -> list[list[float]]:
     """Returns for each seed the accuracy at each of `LENGTHS`."""
     trained = load_run(workdir, _NUM_SLOTS)
     accuracies = [
-        accuracy_by_length(trained, LENGTHS[start : start + _LENGTHS_PER_CALL], _SEQUENCES.value)
+        accuracy_by_length(trained, LENGTHS[start : start + _LENGTHS_PER_CALL], _NUM_SEQUENCES)
         for start in range(0, len(LENGTHS), _LENGTHS_PER_CALL)
     ]
     return np.round(np.concatenate(accuracies, axis=1), 4).tolist()

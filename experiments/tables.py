@@ -110,6 +110,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "ngrams_excess": _by_size("ngrams", [(200,)], "excess_bits_per_sequence", "{:.2f}".format),
     "priority_sort_costs": _by_size("priority_sort", _COUNTS, "bits_per_sequence"),
     "priority_sort_errors": _by_size("priority_sort", _COUNTS, "bit_errors_per_sequence"),
+    "priority_sort_gaps": task_tables.priority_sort_gaps,
+    "priority_sort_order": task_tables.priority_sort_order,
     "repeat_copy_errors": _by_size("repeat_copy", _REPEATS, "bit_errors_per_sequence"),
     "repeat_copy_perfect": _by_size("repeat_copy", _REPEATS, "perfect_sequences", "{:.0%}".format),
     "repeat_copy_counts": task_tables.repeat_copy_counts,

@@ -16,6 +16,8 @@ __all__ = [
     "failures",
     "own_loop",
     "plateaus",
+    "priority_sort_gaps",
+    "priority_sort_order",
     "readme",
     "repeat_copy_countdown",
     "repeat_copy_counts",
@@ -169,6 +171,37 @@ COLUMNS: Mapping[str, Column] = {
         [next(iter(one[_BIT_ERRORS].values())) for one in group.summaries], "{:.1f}"
     ),
 }
+
+
+def priority_sort_gaps() -> str:
+    """Returns a row for each config and count: bit errors by the smallest gap in a sequence."""
+    rows, header = [], ""
+    for line in read("priority_sort_analysis"):
+        edges = line["edges"]
+        header = " | ".join(
+            ["config", "vectors", f"gap below {edges[1]:g}"]
+            + [f"{low:g} to {high:g}" for low, high in itertools.pairwise(edges[1:-1])]
+            + [f"above {edges[-2]:g}"]
+        )
+        for count, members in line["bit_errors"].items():
+            medians = map(statistics.median, zip(*members, strict=True))
+            rows.append((link(line["name"]), count, *map(number, medians)))
+    return table(header, rows)
+
+
+def priority_sort_order() -> str:
+    """Returns a row for each config: how often the heads visit the next vector in order."""
+    rows = [
+        (
+            link(line["name"]),
+            *(
+                median_range([seed[kind] for seed in line["in_order"]], "{:.1%}")
+                for kind in ("read", "write")
+            ),
+        )
+        for line in read("priority_sort_analysis")
+    ]
+    return table("config | steps with a read head there | a write head one step later", rows)
 
 
 def repeat_copy_counts() -> str:
