@@ -2,9 +2,9 @@
 
     python -m experiments.export_pretrained --name=copy_ntm
 
-Seeds are trained one after the other, from 0 on, each for 10,000 steps after it is solved. The
-first one whose errors are within the limits of its task, on 256 sequences per size, is shipped. The
-card has these limits, and evaluations on 256 other sequences per size.
+Seeds are trained one after the other, from 0 on, each for up to 10,000 steps after it is solved.
+The first one whose errors are within the limits of its task, on 256 sequences per size, is shipped.
+The card has these limits, and evaluations on 256 other sequences per size.
 """
 
 from collections.abc import Sequence

@@ -43,7 +43,7 @@ def test_card_describes_model(name):
         assert 0 < training["learned_at_step"] <= training["step"]
         assert trained.sequences_to_solve == [None]
     else:
-        assert training["solved_at_step"] + 10_000 <= training["step"]
+        assert 5000 < training["step"] - training["solved_at_step"] <= 10_000
         solved_after = training["solved_at_step"] * config["batch_size"]
         assert trained.sequences_to_solve == [solved_after]
     assert {"jax", "flax"} <= training["versions"].keys()

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import json
 import os
@@ -343,7 +344,8 @@ def test_solved_member_stays_stopped_when_resumed(tmp_path, monkeypatch):
 
     def second_is_solved(*arguments, **options):
         first, second, third = evaluate(*arguments, **options)
-        return [first, [r._replace(bit_errors_per_sequence=0.0) for r in second], third]
+        perfect = {"bit_errors_per_sequence": 0.0}
+        return [first, [dataclasses.replace(r, metrics=perfect) for r in second], third]
 
     monkeypatch.setattr(scoring, "evaluate_members", second_is_solved)
     config = three_seeds()
