@@ -348,6 +348,9 @@ def _eval_sizes(trained: TrainedModel, given: dict[str, tuple[int, ...]]) -> Seq
 def _size_list(task: Task) -> Sequence[Size]:
     """Returns the sizes of --sizes, none without it."""
     texts = _SIZE_LIST.value or ()
+    for axis, flag in _SIZES.items():
+        if texts and flag.value is not None:
+            raise ConfigError(f"sizes: cannot be combined with --{plural(axis)}")
     try:
         sizes = [*map(parse_size, texts)]
     except ValueError:

@@ -1,4 +1,4 @@
-"""Tasks of "Neural Networks and the Chomsky Hierarchy" (Delétang et al., ICLR 2023), table 1.
+"""Tasks of "Neural Networks and the Chomsky Hierarchy" (Delétang et al., ICLR 2023).
 
 A model reads a string of n symbols, one per step, and then answers while an additional input
 channel is 1. One example of `ReverseString` (time runs down; `.` is 0):
@@ -26,6 +26,7 @@ from ntm_jax.tasks.base import (
     Size,
     SizeRange,
     SuccessThresholds,
+    check_range,
     sample_uniform_int,
 )
 
@@ -59,11 +60,7 @@ class ChomskyTask(CategoricalTask):
     max_length: int = 40
 
     def __post_init__(self) -> None:
-        if not 1 <= self.min_length <= self.max_length:
-            raise ValueError(
-                "task.min_length, task.max_length: expected 1 <= min_length <= max_length, "
-                f"got {self.min_length} and {self.max_length}"
-            )
+        check_range(self, "min_length", "max_length")
 
     @property
     def input_features(self) -> int:
@@ -94,7 +91,7 @@ class ChomskyTask(CategoricalTask):
           max_length: L, static; n is at most L.
 
         Returns:
-          Symbols [L], of which n count, answers [A], and how many of them count.
+          Symbols [L], the first n of them the string; answers [A]; the number of scored answers.
         """
         raise NotImplementedError
 

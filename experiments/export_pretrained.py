@@ -15,6 +15,10 @@ from absl import app, flags, logging
 
 from experiments import cli
 from ntm_jax.pretrained import save_pretrained
+from ntm_jax.tasks.associative_recall import AssociativeRecall
+from ntm_jax.tasks.ngrams import Ngrams
+from ntm_jax.tasks.priority_sort import PrioritySort
+from ntm_jax.tasks.repeat_copy import RepeatCopy
 from ntm_jax.training.restore import load_run
 
 _NAME = flags.DEFINE_string("name", None, "Name of the config and of the model.", required=True)
@@ -31,26 +35,27 @@ class Limit(NamedTuple):
     error: float | None
 
 
-_COPY = [
-    *(Limit({"length": n}, 128, 0.0) for n in (10, 20, 40, 80, 120)),
-    Limit({"length": 300}, 512, 0.0),
-    Limit({"length": 1000}, 2048, 0.0),
-]
+_REPEAT, _RECALL = RepeatCopy.thresholds, AssociativeRecall.thresholds
+# No error for copy, and the thresholds of the other tasks.
 LIMITS = {
-    "copy": _COPY,
+    "copy": [
+        *(Limit({"length": n}, 128, 0.0) for n in (10, 20, 40, 80, 120)),
+        Limit({"length": 300}, 512, 0.0),
+        Limit({"length": 1000}, 2048, 0.0),
+    ],
     "repeat_copy": [
-        Limit({"length": 10, "repeats": 10}, 128, 0.1),
-        Limit({"length": 20, "repeats": 10}, 128, 0.2),
+        Limit({"length": 10, "repeats": 10}, 128, _REPEAT.in_distribution),
+        Limit({"length": 20, "repeats": 10}, 128, _REPEAT.out_of_distribution),
         Limit({"length": 10, "repeats": 20}, 128, None),
         Limit({"length": 20, "repeats": 20}, 128, None),
     ],
     "associative_recall": [
-        *(Limit({"items": n}, 128, 0.05) for n in (2, 6)),
-        *(Limit({"items": n}, 128, 0.97) for n in (12, 20)),
+        *(Limit({"items": n}, 128, _RECALL.in_distribution) for n in (2, 6)),
+        *(Limit({"items": n}, 128, _RECALL.out_of_distribution) for n in (12, 20)),
     ],
-    "ngrams": [Limit({"length": 200}, 200, 1.5)],
+    "ngrams": [Limit({"length": 200}, 200, Ngrams.thresholds.in_distribution)],
     "priority_sort": [
-        Limit({"count": 20}, 64, 1.28),
+        Limit({"count": 20}, 64, PrioritySort.thresholds.in_distribution),
         *(Limit({"count": n}, 64, None) for n in (10, 15, 30, 40)),
     ],
 }

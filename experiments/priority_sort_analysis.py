@@ -36,14 +36,15 @@ def main(argv: list[str]) -> None:
     for name in CONFIGS:
         workdir = Path(cli.RUNS.value) / name
         if workdir.exists() and not results.find("priority_sort_analysis", name=name):
+            trained = load_run(workdir)
             line = {
                 "name": name,
                 "command": "python -m experiments.priority_sort_analysis --runs=runs",
                 "host": cli.host(),
                 "num_sequences": _NUM_SEQUENCES,
                 "edges": EDGES,
-                "bit_errors": {count: _errors(workdir, count) for count in COUNTS},
-                "in_order": _in_order(workdir),
+                "bit_errors": {count: _errors(trained, count) for count in COUNTS},
+                "in_order": _in_order(trained),
             }
             results.append("priority_sort_analysis", line)
 
@@ -54,9 +55,8 @@ def errors_by_gap(gaps: np.ndarray, errors: np.ndarray) -> list[float]:
     return [float(np.mean(errors[bins == index])) for index in range(len(EDGES) - 1)]
 
 
-def _errors(workdir: Path, count: int) -> list[list[float]]:
+def _errors(trained: TrainedModel, count: int) -> list[list[float]]:
     """Returns the bit errors per sequence of each seed, by the smallest gap."""
-    trained = load_run(workdir)
     batch = trained.task.sample_size(jax.random.key(cli.SEED), _NUM_SEQUENCES, count)
     priorities = jnp.sort(batch.inputs[:, :count, -2], axis=1)
     gaps = np.asarray(jnp.min(jnp.diff(priorities, axis=1), axis=1))
@@ -82,9 +82,8 @@ def visits_in_order(weights: np.ndarray, slots: np.ndarray, delay: int) -> np.nd
     return np.mean(visited == slots[:, :num_steps, None], axis=(0, 1))
 
 
-def _in_order(workdir: Path) -> list[dict[str, float]]:
+def _in_order(trained: TrainedModel) -> list[dict[str, float]]:
     """Returns for each seed how often a read head, and a write head one step later, is in order."""
-    trained = load_run(workdir)
     model, task = trained.model, trained.task
     count = task.max_train_size[0]
     batch = task.sample_size(jax.random.key(cli.SEED), _NUM_TRACED, count)

@@ -121,14 +121,11 @@ def evaluate_members(
         ]
         means = {
             name: np.concatenate([call[name] for call in calls], axis=1).mean(axis=1, dtype=float)
-            for name in _metric_names(task, size)
+            for name in _metric_names(task)
         }
-        num_members = len(next(iter(means.values())))
+        members = zip(*(values.tolist() for values in means.values()), strict=True)
         results.append(
-            [
-                Result(size, num_sequences, {k: float(v[member]) for k, v in means.items()})
-                for member in range(num_members)
-            ]
+            [Result(size, num_sequences, dict(zip(means, m, strict=True))) for m in members]
         )
     return [list(member) for member in zip(*results, strict=True)]
 
@@ -164,12 +161,13 @@ def accuracy_by_step(
     return AccuracyBreakdown(by_step=accuracy.mean(axis=1), by_bit=accuracy.mean(axis=0))
 
 
-def _metric_names(task: Task, size: Size) -> list[str]:
+@functools.cache
+def _metric_names(task: Task) -> list[str]:
     """Returns the names of the metrics in their order, which a jitted function does not keep."""
     names: list[str] = []
 
     def metrics() -> None:
-        batch = task.sample_size(jax.random.key(0), 1, *size)
+        batch = task.sample(jax.random.key(0), 1)
         names.extend(task.metrics(jnp.zeros_like(batch.targets), batch))
 
     jax.eval_shape(metrics)

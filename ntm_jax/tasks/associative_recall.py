@@ -32,6 +32,7 @@ from ntm_jax.tasks.base import (
     SizeRange,
     SuccessThresholds,
     Task,
+    check_range,
     sample_uniform_int,
 )
 
@@ -68,11 +69,7 @@ class AssociativeRecall(Task):
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise ValueError(f"task.format: expected one of {FORMATS}, got {self.format!r}")
-        if not 2 <= self.min_items <= self.max_items:
-            raise ValueError(
-                "task.min_items, task.max_items: expected 2 <= min_items <= max_items, "
-                f"got {self.min_items} and {self.max_items}"
-            )
+        check_range(self, "min_items", "max_items", minimum=2)
         for name in ("item_length", "num_bits"):
             if getattr(self, name) < 1:
                 raise ValueError(f"task.{name}: expected at least 1, got {getattr(self, name)}")

@@ -17,6 +17,7 @@ __all__ = [
     "SizeRange",
     "SuccessThresholds",
     "Task",
+    "check_range",
     "describe_size",
     "format_size",
     "parse_size",
@@ -259,6 +260,20 @@ class CategoricalTask(Task):
         """Returns the probability of each symbol against the most probable of the others."""
         others = jnp.where(jnp.eye(logits.shape[-1], dtype=bool), -jnp.inf, logits[..., None, :])
         return jax.nn.sigmoid(logits - jnp.max(others, axis=-1))
+
+
+def check_range(task: Task, low: str, high: str, minimum: int = 1) -> None:
+    """Checks that minimum <= low <= high, for the names of two fields of a task.
+
+    Raises:
+      ValueError: they are not.
+    """
+    values = getattr(task, low), getattr(task, high)
+    if not minimum <= values[0] <= values[1]:
+        raise ValueError(
+            f"task.{low}, task.{high}: expected {minimum} <= {low} <= {high}, "
+            f"got {values[0]} and {values[1]}"
+        )
 
 
 def sample_uniform_int(

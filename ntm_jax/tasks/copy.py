@@ -22,7 +22,15 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ntm_jax.tasks.base import FULL_RANGE, Batch, Size, SizeRange, Task, sample_uniform_int
+from ntm_jax.tasks.base import (
+    FULL_RANGE,
+    Batch,
+    Size,
+    SizeRange,
+    Task,
+    check_range,
+    sample_uniform_int,
+)
 
 __all__ = ["FORMATS", "Copy"]
 
@@ -55,11 +63,7 @@ class Copy(Task):
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise ValueError(f"task.format: expected one of {FORMATS}, got {self.format!r}")
-        if not 1 <= self.min_length <= self.max_length:
-            raise ValueError(
-                "task.min_length, task.max_length: expected 1 <= min_length <= max_length, "
-                f"got {self.min_length} and {self.max_length}"
-            )
+        check_range(self, "min_length", "max_length")
         if self.num_bits < 1:
             raise ValueError(f"task.num_bits: expected at least 1, got {self.num_bits}")
         if not 0 <= self.zero_vector_prob < 1:

@@ -12,10 +12,11 @@ One example, the two highest of three vectors of two bits (time runs down; `.` i
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntm_jax.tasks.base import (
     FULL_RANGE,
@@ -24,6 +25,7 @@ from ntm_jax.tasks.base import (
     SizeRange,
     SuccessThresholds,
     Task,
+    check_range,
     sample_uniform_int,
 )
 
@@ -57,11 +59,7 @@ class PrioritySort(Task):
 
     def __post_init__(self) -> None:
         for name in ("min_vectors", "num_sorted"):
-            if not 1 <= getattr(self, name) <= self.max_vectors:
-                raise ValueError(
-                    f"task.{name}, task.max_vectors: expected 1 <= {name} <= max_vectors, "
-                    f"got {getattr(self, name)} and {self.max_vectors}"
-                )
+            check_range(self, name, "max_vectors")
         if self.num_bits < 1:
             raise ValueError(f"task.num_bits: expected at least 1, got {self.num_bits}")
 
@@ -100,8 +98,9 @@ class PrioritySort(Task):
         self.check_size(count)
         return self._batch(key, jnp.full((batch_size,), count), count)
 
-    def _answer_length(self, count: int) -> int:
-        return max(1, round(count * (self.num_sorted / self.max_vectors)))
+    def _answer_length(self, count: Any) -> Any:
+        """Returns the length of the answer to a number of vectors, or to an array of them."""
+        return (count * (self.num_sorted / self.max_vectors)).round().clip(1.0)
 
     def _batch(self, key: jax.Array, counts: jax.Array, max_count: int) -> Batch:
         """Samples [B] counts of vectors, padded to the steps of `max_count`."""
@@ -110,13 +109,13 @@ class PrioritySort(Task):
         bits = jax.random.bernoulli(bits_key, 0.5, (*shape, self.num_bits)).astype(jnp.float32)
         priorities = jax.random.uniform(priority_key, shape, bits.dtype, -1.0, 1.0)
         counts = counts[:, None]
-        fraction = self.num_sorted / self.max_vectors
-        answer_lengths = jnp.maximum(1.0, jnp.round(counts.astype(jnp.float32) * fraction))
+        answer_lengths = self._answer_length(counts.astype(jnp.float32))
+        max_answer_length = int(self._answer_length(np.float64(max_count)))
         present = jnp.arange(max_count)[None] < counts
         order = jnp.argsort(jnp.where(present, priorities, -jnp.inf), axis=1, descending=True)
         ordered = jnp.take_along_axis(bits, order[..., None], axis=1)
 
-        steps = jnp.arange(max_count + 1 + self._answer_length(max_count))[None]
+        steps = jnp.arange(max_count + 1 + max_answer_length)[None]
         answer_step = steps - counts - 1  # -1 at the delimiter, 0 at the first step of the answer
         mask = (answer_step >= 0) & (answer_step.astype(jnp.float32) < answer_lengths)
 

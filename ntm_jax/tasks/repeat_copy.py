@@ -29,6 +29,7 @@ from ntm_jax.tasks.base import (
     SizeRange,
     SuccessThresholds,
     Task,
+    check_range,
     sample_uniform_int,
 )
 
@@ -64,12 +65,7 @@ class RepeatCopy(Task):
 
     def __post_init__(self) -> None:
         for name in ("length", "repeats"):
-            low, high = getattr(self, f"min_{name}"), getattr(self, f"max_{name}")
-            if not 1 <= low <= high:
-                raise ValueError(
-                    f"task.min_{name}, task.max_{name}: expected 1 <= min_{name} <= max_{name}, "
-                    f"got {low} and {high}"
-                )
+            check_range(self, f"min_{name}", f"max_{name}")
         if self.num_bits < 1:
             raise ValueError(f"task.num_bits: expected at least 1, got {self.num_bits}")
 

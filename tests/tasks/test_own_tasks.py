@@ -232,6 +232,7 @@ def test_example_runs_in_other_directory(tmp_path):
     for flags, message in (
         (["--html=page.html"], "--html: expected a task whose targets are bits, got mine:Reverse"),
         (["--sizes=3x4"], "--sizes: size: expected a number for each of ('length',), got (3, 4)"),
+        (["--lengths=3"], "--sizes: cannot be combined with --lengths"),
         (["--sizes=0"], "--sizes: length: expected at least 1, got 0"),
         (["--sizes=long"], "--sizes: expected numbers such as 10,20 or 10x5, got 'long'"),
     ):
