@@ -38,7 +38,8 @@ def find_task(name: str) -> type[Task]:
     try:
         task = getattr(importlib.import_module(module), class_name)
     except Exception as error:  # the module may be of any quality
-        raise ValueError(f"cannot import {name!r}: {type(error).__name__}: {error}") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"cannot import {name!r}: {reason}") from error
     if not (isinstance(task, type) and issubclass(task, Task)):
         raise ValueError(f"expected a subclass of Task, got {name!r}")
     if not dataclasses.is_dataclass(task) or task.__hash__ is None:

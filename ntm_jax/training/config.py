@@ -115,8 +115,10 @@ def _task_defaults(name: str) -> dict[str, Any]:
 
 
 def _task_class(name: Any) -> type[Task]:
+    if not isinstance(name, str):
+        raise ConfigError(f"task.name: expected a string, got {truncate_repr(name)}")
     try:
-        return find_task(name if isinstance(name, str) else repr(name))
+        return find_task(name)
     except ValueError as error:
         raise ConfigError(f"task.name: {error}") from None
 

@@ -107,7 +107,9 @@ def test_config_has_fields_and_sizes_of_task(own_tasks):
         ("parity", r"expected one of \('copy', .*\) or MODULE:CLASS, got 'parity'"),
         ("own_tasks:", "or MODULE:CLASS, got 'own_tasks:'"),
         (":Symbols", "or MODULE:CLASS, got ':Symbols'"),
-        (3, "or MODULE:CLASS, got '3'"),
+        (3, "expected a string, got 3"),
+        ({"a": ["b:c\n", "d"]}, "expected a string, got {'a':"),
+        ("own_\ntasks:Symbols", r"cannot import 'own_\\ntasks:Symbols': ModuleNotFoundError: No"),
         ("no_such_module:Task", "cannot import 'no_such_module:Task': ModuleNotFoundError: No mod"),
         ("..task:Task", "cannot import '..task:Task': TypeError: "),
         (
@@ -122,8 +124,9 @@ def test_config_has_fields_and_sizes_of_task(own_tasks):
     ],
 )
 def test_invalid_task_name_raises(own_tasks, name, message):
-    with pytest.raises(configs.ConfigError, match=f"^task.name: .*{message}"):
+    with pytest.raises(configs.ConfigError, match=f"^task.name: .*{message}") as raised:
         configs.default(name)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
