@@ -26,7 +26,7 @@ def test_pretrained_model_is_solved(name):
     in_distribution = config["task"]["name"] in IN_DISTRIBUTION
     sizes = [task.max_train_size] if in_distribution else configs.eval_sizes(config)
     results = evaluation.evaluate(
-        trained.model, trained.first_params, task, sizes, num_sequences=64, seed=123
+        trained.model, trained.first_params, task, sizes, num_sequences=256, seed=123
     )
     assert trained.is_solved(results)
 
