@@ -8,6 +8,7 @@ between two priorities of a sequence; and for 20 vectors, how often the heads of
 slot of the next vector in order.
 """
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,6 @@ def _in_order(trained: TrainedModel) -> list[dict[str, float]]:
     count = task.max_train_size[0]
     batch = task.sample_size(jax.random.key(cli.SEED), _NUM_TRACED, count)
     order = np.argsort(-np.asarray(batch.inputs[:, :count, -2]), axis=1)[:, : task.num_sorted]
-    first = count + 1
 
     @jax.jit
     def trace(params: Any) -> tuple[jax.Array, jax.Array]:
@@ -101,12 +101,14 @@ def _in_order(trained: TrainedModel) -> list[dict[str, float]]:
         # The vectors are where the one or the other write head was at their step.
         written = np.moveaxis(writes[:, :count].argmax(axis=-1), -1, 0)
         candidates = [np.take_along_axis(slots, order, axis=1) for slots in written]
+        # A vector is read in the step in which it is output, or one step earlier.
+        answers = [slice(first, first + task.num_sorted) for first in (count, count + 1)]
         fractions = [
             (
-                visits_in_order(reads[:, first:], slots, 0).max(),
-                visits_in_order(writes[:, first:], slots, 1).max(),
+                visits_in_order(reads[:, answer], slots, 0).max(),
+                visits_in_order(writes[:, answer], slots, 1).max(),
             )
-            for slots in candidates
+            for slots, answer in itertools.product(candidates, answers)
         ]
         read, write = max(fractions)
         rows.append({"read": round(float(read), 4), "write": round(float(write), 4)})
