@@ -24,7 +24,7 @@ from ntm_jax.training.restore import load_run
 _TASKS = flags.DEFINE_list("tasks", [*chomsky.TASKS], "Tasks to train.")
 
 _NUM_SEEDS = 3
-_NUM_SEQUENCES = 8  # per length
+_NUM_SEQUENCES = 4  # per length
 LENGTHS = range(41, 501)
 _NUM_SLOTS = 1024  # more than one for each symbol of the longest string
 _LENGTHS_PER_CALL = 20

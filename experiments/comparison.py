@@ -6,11 +6,11 @@ those of the paper and of pytorch-ntm were read off curves.
 
 import statistics
 
-from experiments.markdown import link, number, table
-from experiments.results import MODELS, ROOT, Row, find, groups
+from experiments.markdown import link, median_range, number, table
+from experiments.results import MODELS, ROOT, Row, find, groups, read
 from experiments.task_tables import COLUMNS
 
-__all__ = ["comparison"]
+__all__ = ["chomsky", "comparison"]
 
 _PUBLISHED = ROOT / "experiments" / "published.jsonl"
 # By task: the sizes, and the start of the heading of the first size.
@@ -30,6 +30,27 @@ def comparison(task: str) -> str:
         rows.append([*cells, *results, line["training_time"]])
     headings = ["source", "model", "seeds that learned", "training sequences until learned"]
     headings += [heading + str(sizes[0]), *map(str, sizes[1:]), "training time"]
+    return table(" | ".join(headings), rows)
+
+
+def chomsky() -> str:
+    """Returns a row for each task of the Chomsky hierarchy: published accuracies, then ours."""
+    models = ("RNN", "Stack-RNN", "Tape-RNN", "Transformer", "LSTM")
+    rows = []
+    for line in read("chomsky"):
+        (published,) = find(_PUBLISHED, task="chomsky", name=line["name"])
+        accuracies = [100 * statistics.fmean(seed) for seed in line["accuracy"]]
+        sequences = [member["sequences"] for member in line["summary"]["members"]]
+        rows.append(
+            [
+                line["name"].replace("_", " "),
+                *(published["results"].get(model, "") for model in models),
+                f"{statistics.median(accuracies):.1f}",
+                f"{max(accuracies):.1f}",
+                median_range(sequences),
+            ]
+        )
+    headings = ["task", *models, "NTM, median", "NTM, best", "training sequences"]
     return table(" | ".join(headings), rows)
 
 

@@ -103,6 +103,7 @@ TABLES: dict[str, Callable[[], str]] = {
         [*_COPY, *(name for task in _OTHERS for name in _MODELS_OF[task])],
         "config | parameters | seeds | training sequences per seed | wall time (min) | host",
     ),
+    "chomsky": comparison.chomsky,
     "copy_published": lambda: comparison.comparison("copy"),
     "associative_recall_published": lambda: comparison.comparison("associative_recall"),
     "associative_recall_costs": _by_size("associative_recall", _ITEMS, "bits_per_sequence"),
