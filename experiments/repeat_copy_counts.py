@@ -62,8 +62,10 @@ def draw(lines: list[dict[str, Any]]) -> Figure:
     """
     rows = -(-len(lines) // 2)
     figure = Figure(figsize=(8, 4 * rows + 0.5), layout="constrained", dpi=150)
-    panels = figure.subplots(rows, 2, squeeze=False, sharey=True).flat[: len(lines)]
-    for axes, line in zip(panels, lines, strict=True):
+    panels = figure.subplots(rows, 2, squeeze=False, sharey=True).flat
+    for axes in panels[len(lines) :]:
+        axes.remove()
+    for axes, line in zip(panels[: len(lines)], lines, strict=True):
         requested = line["requested"]
         axes.plot(requested, requested, color="black", linestyle="--", linewidth=1, label="exact")
         models = np.array(line["produced"], float)  # None becomes NaN
