@@ -1,7 +1,7 @@
 """Tables that compare our results with published ones.
 
-published.jsonl has one line per published model. Its numbers were copied from the linked source;
-those of the paper and of pytorch-ntm were read off curves.
+published.jsonl has one line per published model, or per task of the Chomsky hierarchy. Its numbers
+were copied from the linked source; those of the paper and of pytorch-ntm were read off curves.
 """
 
 import statistics
