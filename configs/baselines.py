@@ -19,24 +19,14 @@ Wall time: 7 to 64 min for three seeds together, on one core of a 2-core CPU (AM
 Result file: experiments/results/ensembles.jsonl
 """
 
+import runpy
+from pathlib import Path
+
 from ml_collections import ConfigDict
 
-from configs import (
-    associative_recall_lstm,
-    copy_lstm,
-    ngrams_lstm,
-    priority_sort_lstm,
-    repeat_copy_lstm,
-)
 from ntm_jax.training.config import default
 
-LSTM_CONFIGS = {
-    "copy": copy_lstm,
-    "repeat_copy": repeat_copy_lstm,
-    "associative_recall": associative_recall_lstm,
-    "ngrams": ngrams_lstm,
-    "priority_sort": priority_sort_lstm,
-}
+TASKS = ("copy", "repeat_copy", "associative_recall", "ngrams", "priority_sort")
 
 
 def get_config(experiment: str = "copy_gru") -> ConfigDict:
@@ -48,11 +38,13 @@ def get_config(experiment: str = "copy_gru") -> ConfigDict:
     Raises:
       LookupError: the experiment does not exist.
     """
-    names = [f"{task}_{model}" for task in LSTM_CONFIGS for model in ("gru", "transformer")]
+    names = [f"{task}_{model}" for task in TASKS for model in ("gru", "transformer")]
     if experiment not in names:
         raise LookupError(f"expected one of {', '.join(names)} after the colon, got {experiment!r}")
     task, _, model = experiment.rpartition("_")
-    config = LSTM_CONFIGS[task].get_config()
+    # Not an import: an installed package has this folder under another name.
+    lstm_config = runpy.run_path(str(Path(__file__).with_name(f"{task}_lstm.py")))
+    config = lstm_config["get_config"]()
     hidden_size = config.model.hidden_size
     config.model = default(task, model).model
     if model == "gru":

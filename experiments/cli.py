@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SEED = 2**31
 # Evaluations in a memory larger than the training memory, by task: sizes, slots, sequences.
 _ENLARGED = {"copy": (({"length": (300,)}, 512, 64), ({"length": (1000,)}, 2048, 32))}
-
+# Entries of a summary and an evaluation that a result file has apart, or not at all.
+_PLACE = ("command", "date", "git", "host")
 
 RUNS = flags.DEFINE_string("runs", None, "Directory to keep runs in; temporary if not given.")
 
@@ -71,8 +72,9 @@ def train(config: str, overrides: Mapping[str, Any], workdir: Path) -> str:
 
 
 def load_summary(workdir: Path) -> dict[str, Any]:
-    """Reads the summary of a finished run."""
-    return json.loads((workdir / "summary.json").read_text())
+    """Reads the summary of a finished run, without what says where it ran."""
+    summary = json.loads((workdir / "summary.json").read_text())
+    return {name: value for name, value in summary.items() if name not in _PLACE}
 
 
 def evaluate(
@@ -99,7 +101,9 @@ def evaluate(
     words += [f"--sequences={num_sequences}", *([f"--slots={num_slots}"] if num_slots else [])]
     _run("eval.py", f"--workdir={workdir}", f"--json={path}", f"--seed={seed}", *words)
     evaluation = json.loads(path.read_text())
-    return evaluation | {"step": int(Path(evaluation.pop("checkpoint")).name)}
+    step = int(Path(evaluation.pop("checkpoint")).name)
+    places = (*_PLACE, "versions", "devices")
+    return {k: v for k, v in evaluation.items() if k not in places} | {"step": step}
 
 
 def evaluate_enlarged(workdir: Path, task: str) -> list[dict[str, Any]]:

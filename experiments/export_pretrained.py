@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from absl import app, flags, logging
 
 from experiments import cli
-from ntm_jax.pretrained import save_pretrained
 from ntm_jax.tasks.associative_recall import AssociativeRecall
 from ntm_jax.tasks.ngrams import Ngrams
 from ntm_jax.tasks.priority_sort import PrioritySort
 from ntm_jax.tasks.repeat_copy import RepeatCopy
+from ntm_jax.training import model_files
 from ntm_jax.training.restore import load_run
 
 _NAME = flags.DEFINE_string("name", None, "Name of the config and of the model.", required=True)
@@ -98,7 +98,8 @@ def main(argv: list[str]) -> None:
             "training": cli.load_summary(workdir),
             "measured": _evaluate(workdir, limits, cli.SEED),
         }
-        save_pretrained(name, trained.first_params, card)
+        path = model_files.PRETRAINED / f"{name}.npz"
+        model_files.save_model(path, trained.first_params, card)
 
 
 def _evaluate(workdir: Path, limits: Sequence[Limit], seed: int) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from experiments import cli, results
 from ntm_jax.models import trace
-from ntm_jax.pretrained import restore_pretrained
+from ntm_jax.pretrained import load_model
 
 _MODEL = "repeat_copy_ntm"
 _LENGTH = 10
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
 
 
 def _analyze() -> dict[str, Any]:
-    trained = restore_pretrained(_MODEL)
+    trained = load_model(_MODEL)
     memories, produced = {}, []
     for requested in (*_TRAINING, *_LONGER):
         batch = trained.task.sample_size(jax.random.key(cli.SEED), 1, _LENGTH, requested)

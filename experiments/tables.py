@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 
-from experiments import benchmark_tables, comparison, task_tables
+from experiments import benchmark_tables, comparison, settings, task_tables
 from experiments.cli import ROOT
 from experiments.markdown import Form, number
 from experiments.results import MODELS, find, group, groups
@@ -24,6 +24,7 @@ DOCUMENTS = (
     "benchmarks/README.md",
     "docs/debugging.md",
     "docs/distributed.md",
+    "docs/settings.md",
     "docs/training.md",
     "experiments/README.md",
 )
@@ -140,6 +141,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "gpu_ensemble": benchmark_tables.gpu_ensemble,
     "gpu_fused": benchmark_tables.gpu_fused,
     "gpu_speed": benchmark_tables.gpu_speed,
+    "settings_training": settings.training,
+    "settings_tasks": settings.tasks,
+    "settings_models": settings.models,
     "scaling": benchmark_tables.scaling_devices,
     "scaling_size_host": benchmark_tables.scaling_size_host,
     "scaling_size_exponents": benchmark_tables.scaling_size_exponents,

@@ -26,6 +26,12 @@ def lstm_skip(features: int = 9, hidden_size: int = 256, num_layers: int = 3, **
 
     For I inputs, O outputs, H cells per layer and three layers the number of parameters is
     4H(I + H + 1) + 8H(I + 2H + 1) + O(3H + 1) + 6H.
+
+    Args:
+      features: O, at least 1.
+      hidden_size: H, at least 1.
+      num_layers: number of layers, at least 1.
+      **fields: fields of `RNN`.
     """
     check_at_least(1, hidden_size=hidden_size, num_layers=num_layers)
     cells = tuple(LSTM(hidden_size, forget_bias=1.0) for _ in range(num_layers))
@@ -36,6 +42,11 @@ def keras_lstm(features: int = 8, hidden_sizes: Sequence[int] = (256, 256), **fi
     """Returns the LSTM baseline of flomlo/ntm_keras.
 
     The last of its LSTM layers has O cells, and their outputs h, in (-1, 1), are the logits.
+
+    Args:
+      features: O, at least 1.
+      hidden_sizes: number of cells of the other layers.
+      **fields: fields of `RNN`.
     """
     check_at_least(1, features=features, hidden_sizes=hidden_sizes)
     cells = tuple(LSTM(size, forget_bias=1.0) for size in (*hidden_sizes, features))
@@ -48,7 +59,14 @@ def per_step_dense(features: int = 8, **fields: Any) -> RNN:
 
 
 def gru(features: int = 8, hidden_size: int = 256, num_layers: int = 3, **fields: Any) -> RNN:
-    """Returns `lstm_skip` with GRU cells in place of LSTM cells."""
+    """Returns `lstm_skip` with GRU cells in place of LSTM cells.
+
+    Args:
+      features: O, at least 1.
+      hidden_size: number of cells per layer, at least 1.
+      num_layers: number of layers, at least 1.
+      **fields: fields of `RNN`.
+    """
     check_at_least(1, hidden_size=hidden_size, num_layers=num_layers)
     cells = tuple(nn.GRUCell(hidden_size) for _ in range(num_layers))
     return RNN(Stack(cells, skip=True), features, learn_carry=True, **fields)

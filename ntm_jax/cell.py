@@ -107,8 +107,8 @@ class NTMCell(nn.RNNCellBase):
         module, as Flax does for every module that is constructed there.
       num_slots: N, number of memory slots, at least 1.
       slot_width: M, values per slot, at least 1.
-      num_read_heads: R, at least 1.
-      num_write_heads: W, at least 1.
+      num_read_heads: R, number of read heads, at least 1.
+      num_write_heads: W, number of write heads, at least 1.
       max_shift: largest shift in one step, in slots, at least 0.
       memory_init: initializer of the memory, for the shape (N, M).
       head_init: initializer of the weightings, for the shape (heads, N).

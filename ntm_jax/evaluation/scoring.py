@@ -17,7 +17,14 @@ import numpy as np
 from ntm_jax.runtime.sharding import EnsembleMesh
 from ntm_jax.tasks.base import Batch, Size, Task
 
-__all__ = ["AccuracyBreakdown", "Result", "accuracy_by_step", "evaluate", "evaluate_members"]
+__all__ = [
+    "AccuracyBreakdown",
+    "Result",
+    "accuracy_by_step",
+    "evaluate",
+    "evaluate_batch",
+    "evaluate_members",
+]
 
 # Sequences times steps in one jitted call. It limits examples and logits to about 65 MiB at any
 # length; with less, calls on sequences of thousands of steps are dominated by dispatch overhead.
@@ -128,6 +135,32 @@ def evaluate_members(
             [Result(size, num_sequences, dict(zip(means, m, strict=True))) for m in members]
         )
     return [list(member) for member in zip(*results, strict=True)]
+
+
+def evaluate_batch(model: nn.Module, params: Any, task: Task, batch: Batch) -> Result:
+    """Scores a model on given sequences, such as those of `tasks.sequences.load_sequences`.
+
+    Args:
+      model: maps inputs [B, T, I] to logits [B, T, O].
+      params: the parameters of the model.
+      task: the task whose metrics are computed.
+      batch: the sequences, with I inputs and O targets.
+    """
+    num_sequences, num_steps, _ = batch.inputs.shape
+    count = max(1, _MAX_STEPS_PER_CALL // num_steps)
+    scores: dict[str, list[np.ndarray]] = {name: [] for name in _metric_names(task)}
+    for start in range(0, num_sequences, count):
+        part = jax.tree.map(lambda array, i=start: jnp.asarray(array[i : i + count]), batch)
+        for name, values in _batch_scores(model, task, params, part).items():
+            scores[name].append(np.asarray(values))
+    means = {name: float(np.concatenate(v).mean(dtype=float)) for name, v in scores.items()}
+    return Result((), num_sequences, means)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _batch_scores(model: nn.Module, task: Task, params: Any, batch: Batch) -> dict[str, jax.Array]:
+    logits: Any = model.apply({"params": params}, batch.inputs)
+    return task.metrics(logits, batch)
 
 
 def accuracy_by_step(

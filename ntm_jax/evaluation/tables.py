@@ -16,6 +16,7 @@ from ntm_jax.tasks.base import Size, Task, describe_size, format_size
 
 __all__ = [
     "accuracy_table",
+    "align",
     "as_json",
     "describe",
     "ensemble_table",
@@ -51,7 +52,7 @@ def results_table(task: Task, results: Sequence[Result]) -> str:
         ]
         for result in results
     ]
-    return _align([*zip(*header, ("sequences", ""), strict=True), *rows])
+    return align([*zip(*header, ("sequences", ""), strict=True), *rows])
 
 
 _HEADINGS = {
@@ -90,7 +91,7 @@ def ensemble_table(trained: TrainedModel, results: Sequence[Sequence[Result]]) -
     rows.append(("median", "", *_numbers(np.median(errors, axis=0))))
     heading = f"{metric.replace('_', ' ')}, by {' x '.join(trained.task.size_axes)}:"
     rate = success_rate(sum(map(trained.is_solved, results)), len(results))
-    return f"{heading}\n{_align(rows)}\nsolved at these sizes: {rate}"
+    return f"{heading}\n{align(rows)}\nsolved at these sizes: {rate}"
 
 
 def accuracy_table(task: Task, size: Size, accuracy: AccuracyBreakdown) -> str:
@@ -172,7 +173,7 @@ def _numbers(values: Iterable[float]) -> list[str]:
     return [f"{value:.4g}" for value in values]
 
 
-def _align(rows: Sequence[Sequence[str]]) -> str:
+def align(rows: Sequence[Sequence[str]]) -> str:
     """Returns the rows as lines with right-aligned columns."""
     widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
     return "\n".join(

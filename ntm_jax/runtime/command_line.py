@@ -43,8 +43,14 @@ class SafeStream:
             self._stream.flush()
 
 
-def run(main: Callable[[Any], None], flags_parser: Callable[[list[str]], Any]) -> None:
-    """Calls `main` as `app.run` does, without tracebacks for Ctrl-C and too little memory."""
+def run(main: Callable[[Any], None], flags_parser: Callable[[list[str]], Any], module: str) -> None:
+    """Calls `main` as `app.run` does, without tracebacks for Ctrl-C and too little memory.
+
+    --help shows the docstring and the flags of `module`, whichever script calls it.
+    """
+    sys.modules["__main__"].__doc__ = sys.modules[module].__doc__
+    for flag in flags.FLAGS.get_key_flags_for_module(module):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     for name in ("stdout", "stderr"):
         if (stream := getattr(sys, name)) is None:
             os.open(os.devnull, os.O_RDWR)  # or another file would get the closed descriptor
@@ -84,11 +90,19 @@ def local_path(flag: str, text: str) -> Path:
     return path
 
 
-def parse_flags(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
-    """Parses flags as absl does; exits with one line for a wrong one, or for other arguments."""
+def parse_flags(
+    argv: Sequence[str], values: flags.FlagValues = flags.FLAGS, allow_arguments: bool = False
+) -> list[str]:
+    """Parses flags as absl does; exits with one line for a wrong one.
+
+    Returns:
+      The other arguments; without `allow_arguments` they are refused like a wrong flag.
+    """
     try:
-        if rest := values(argv)[1:]:
+        rest = values(argv)[1:]
+        if rest and not allow_arguments:
             fail(f"expected flags only, got {one_line(' '.join(rest))}")
+        return rest
     except flags.UnrecognizedFlagError as error:
         close = difflib.get_close_matches(error.flagname, [*flags.FLAGS], n=1)
         own = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]

@@ -123,7 +123,7 @@ def check_devices() -> None:
         raise DistributedError(
             f"JAX_PLATFORMS: expected a platform with a device, got "
             f"{jax.config.jax_platforms!r}; set "  # type: ignore[attr-defined]
-            f"JAX_PLATFORMS=cpu, or install the platform, such as jax[cuda12] for cuda{reason}"
+            f"JAX_PLATFORMS=cpu, or install the platform, such as jax[cuda13] for cuda{reason}"
         ) from error
 
 

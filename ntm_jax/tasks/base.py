@@ -302,15 +302,16 @@ def sample_uniform_int(
 
 
 def format_size(size: Size) -> str:
-    """Returns the name of a size in metrics files, such as "10" or "10x20"."""
-    return "x".join(map(str, size))
+    """Returns the name of a size in metrics files, such as "10", "10x20", or "all" for ()."""
+    return "x".join(map(str, size)) or "all"
 
 
 def parse_size(text: str) -> Size:
     """Returns the size that `format_size` turns into this text."""
-    return tuple(map(int, text.split("x")))
+    return () if text == "all" else tuple(map(int, text.split("x")))
 
 
 def describe_size(task: Task, size: Size) -> str:
     """Returns a size in words, such as "length 10, repeats 20"."""
-    return ", ".join(f"{axis} {value}" for axis, value in zip(task.size_axes, size, strict=True))
+    words = [f"{axis} {value}" for axis, value in zip(task.size_axes, size, strict=True)]
+    return ", ".join(words) or "all sequences"

@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # the package is an extra: models and model cards load withou
     from ml_collections import ConfigDict
 
 __all__ = [
+    "NTM_KEYS",
+    "TRAINING_KEYS",
     "ConfigError",
     "choose",
     "default",
@@ -48,31 +50,34 @@ class ConfigError(ValueError):
     """An invalid config; the message names the key, the expected value and the given one."""
 
 
-_TRAINING: dict[str, Any] = dict(
-    seed=0,
-    num_seeds=1,  # ensemble members, with consecutive seeds from `seed`
-    num_train_steps=20_000,  # at most
-    batch_size=4,
-    optimizer="adam",  # or "rmsprop_graves2013"
-    learning_rate=2e-3,
-    learning_rate_half_life=4000,  # training steps; 0 keeps the rate constant
-    adam_b2=0.9,
-    adam_eps=1e-8,
-    ema_decay=0.998,  # of the parameters that are evaluated and stored; 0 disables averaging
-    max_grad_norm=1.0,  # global norm; 0 disables clipping
-    max_grad_value=0.0,  # absolute value of each component; 0 disables clipping
-    max_consecutive_nonfinite=20,  # skipped training steps in a row before a seed fails
-    log_every_steps=100,
-    eval_every_steps=500,
-    checkpoint_every_steps=1000,
-    num_eval_sequences=256,  # per size
-    solved_patience=5,  # consecutive solved evaluations after which a seed counts as solved
-    train_steps_after_solved=0,
-    curriculum="uniform",  # or "max_size", "growing"
-    curriculum_steps=2000,  # steps below the loss threshold until "growing" covers all sizes
-    curriculum_loss_threshold=0.05,  # bits per scored bit
-    restart_after_steps=0,  # re-initializes a seed that is still at chance; 0 disables it
-)
+# Default and meaning of each training key.
+TRAINING_KEYS: dict[str, tuple[Any, str]] = {
+    "seed": (0, "seed of the parameters and samples of the first member"),
+    "num_seeds": (1, "ensemble members, with consecutive seeds from `seed`"),
+    "init_from": ("", "run directory, FILE.npz or pretrained:NAME with the first parameters"),
+    "num_train_steps": (20_000, "training steps, at most"),
+    "batch_size": (4, "sequences per training step"),
+    "optimizer": ("adam", "the optimizer"),
+    "learning_rate": (2e-3, "learning rate of the first step"),
+    "learning_rate_half_life": (4000, "steps that halve it; 0 keeps it constant"),
+    "adam_b2": (0.9, "decay of Adam's second moment"),
+    "adam_eps": (1e-8, "Adam's epsilon"),
+    "ema_decay": (0.998, "average of the parameters that are evaluated and stored; 0: none"),
+    "max_grad_norm": (1.0, "clipping of the global norm of the gradient; 0: none"),
+    "max_grad_value": (0.0, "clipping of each component of the gradient; 0: none"),
+    "max_consecutive_nonfinite": (20, "skipped steps in a row before a seed fails"),
+    "log_every_steps": (100, "steps per line of metrics.jsonl"),
+    "eval_every_steps": (500, "steps per evaluation, a multiple of `log_every_steps`"),
+    "checkpoint_every_steps": (1000, "steps per checkpoint, a multiple of `log_every_steps`"),
+    "num_eval_sequences": (256, "sequences per evaluated size"),
+    "solved_patience": (5, "solved evaluations in a row after which a seed counts as solved"),
+    "train_steps_after_solved": (0, "further steps of a solved seed"),
+    "curriculum": ("uniform", "order of the training sizes"),
+    "curriculum_steps": (2000, "steps with a small loss until `growing` covers all sizes"),
+    "curriculum_loss_threshold": (0.05, "a loss below this is small; bits per scored bit"),
+    "restart_after_steps": (0, "re-initializes a seed that is still at chance; 0: never"),
+}
+_TRAINING = {key: default for key, (default, _) in TRAINING_KEYS.items()}
 
 _PLAIN = (bool, int, float, str, tuple)
 
@@ -87,23 +92,31 @@ def _plain_defaults(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 # Fields of NTM that a config sets by other keys or not at all.
-_NOT_IN_CONFIG = {"learn_carry", "learned_init", "unroll", "variable_broadcast"}
+_NOT_IN_CONFIG = {
+    *("learn_carry", "learned_init", "unroll", "variable_broadcast"),
+    *legacy.REMOVED_MODEL_KEYS,
+}
+
+# Default and meaning of the keys of an NTM that are no fields of `NTMCell` or `NTM`, or differ.
+NTM_KEYS: dict[str, tuple[Any, str]] = {
+    "controller": ("feed_forward", "kind of the controller"),
+    "hidden_sizes": ((100,), "hidden sizes of the layers of the controller"),
+    "activation": ("tanh", "activation function of a feed-forward controller"),
+    "forget_bias": (-1.0, "initial bias of the forget gates of an LSTM controller"),
+    "train_num_slots": ((22, 64), "slots that training alternates between; (): `num_slots`"),
+    "memory_init": ("first_slot_marker", "initial memory"),
+    "memory_init_scale": (0.1, "marker, constant, or standard deviation"),
+    "head_init": ("one_hot", "initial weightings"),
+    "controller_init": ("zero", "initial state of the controller"),
+    "dtype": ("float32", "dtype of the dense layers"),
+    "remat": (True, "whether the gradient recomputes the steps, which saves memory"),
+}
 
 _MODELS: dict[str, dict[str, Any]] = {
     "ntm": {
         **_plain_defaults(NTMCell),
         **{k: v for k, v in _plain_defaults(NTM).items() if k not in _NOT_IN_CONFIG},
-        "controller": "feed_forward",  # or "lstm", "gru"
-        "hidden_sizes": (100,),
-        "activation": "tanh",  # or "relu", "sigmoid", "linear"; of the feed-forward controller
-        "forget_bias": -1.0,  # of the LSTM controller
-        "train_num_slots": (22, 64),  # training alternates between them; () uses num_slots
-        "memory_init": "first_slot_marker",  # or "constant", "random", "learned"
-        "memory_init_scale": 0.1,  # marker, constant, or standard deviation
-        "head_init": "one_hot",  # or "uniform", "learned"
-        "controller_init": "zero",  # or "learned"
-        "dtype": "float32",  # or "bfloat16"; of the dense layers
-        "remat": True,
+        **{key: default for key, (default, _) in NTM_KEYS.items()},
     },
     **{name: _plain_defaults(builder) for name, builder in BASELINES.items()},
 }

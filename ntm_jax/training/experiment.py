@@ -133,6 +133,11 @@ class Experiment:
             max_consecutive_nonfinite=config["max_consecutive_nonfinite"],
         )
 
+    def is_evaluated(self, step: int) -> bool:
+        """Returns whether training has an evaluation after this number of training steps."""
+        every, last = self._config["eval_every_steps"], self._config["num_train_steps"]
+        return step > 0 and (step % every == 0 or step == last)
+
     def check_training_memory(self) -> None:
         """Compares a lower bound of the memory that training needs with what the devices have.
 

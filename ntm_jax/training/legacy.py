@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 __all__ = [
+    "REMOVED_MODEL_KEYS",
     "RENAMED_KEYS",
     "RENAMED_METRICS",
     "RENAMED_VALUES",
@@ -47,6 +48,9 @@ RENAMED_VALUES = {
     "model.name": {"skip_lstm": "lstm_skip", "dense": "per_step_dense"},
 }
 
+# Keys of the model that no config can change, with the only value that they had.
+REMOVED_MODEL_KEYS = {"implementation": "xla", "time_major": False, "variable_carry": False}
+
 # Values of keys that older configs lack; they reproduce what the program did then.
 _MISSING = dict(
     adam_eps=1e-8,
@@ -56,6 +60,7 @@ _MISSING = dict(
     curriculum_loss_threshold=0.05,
     ema_decay=0.0,
     restart_after_steps=0,
+    init_from="",
 )
 _MISSING_COPY = dict(zero_vector_prob=0.0)
 _MISSING_NTM = dict(
@@ -79,9 +84,8 @@ def convert_config(values: Mapping[str, Any]) -> dict[str, Any]:
     elif isinstance(task, dict) and task.get("name") == "priority_sort" and "max_vectors" in task:
         converted["task"] = {"min_vectors": task["max_vectors"]} | task
     if isinstance(model, dict) and model.get("name") == "ntm":
-        converted["model"] = _MISSING_NTM | model
-        if converted["model"].get("implementation") == "xla":  # there is no other since
-            del converted["model"]["implementation"]
+        kept = {k: v for k, v in model.items() if (k, v) not in REMOVED_MODEL_KEYS.items()}
+        converted["model"] = _MISSING_NTM | kept
     return _MISSING | converted
 
 

@@ -1,9 +1,8 @@
 """The training loop: `train(config, workdir)`."""
 
 import contextlib
-import importlib.metadata
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,22 @@ from ml_collections import ConfigDict
 
 from ntm_jax import models
 from ntm_jax.evaluation import scoring, traces
-from ntm_jax.runtime import distributed, preemption
+from ntm_jax.runtime import distributed, preemption, provenance
 from ntm_jax.tasks.base import Size
 from ntm_jax.training import run_dir
 from ntm_jax.training.checkpoints import Checkpoints
 from ntm_jax.training.config import ConfigError
-from ntm_jax.training.ensemble import Ensemble
+from ntm_jax.training.ensemble import Ensemble, summarize_members
 from ntm_jax.training.experiment import Experiment
-from ntm_jax.training.metrics_logger import MetricsLogger, NullLogger
-from ntm_jax.training.restore import restore_ensemble
+from ntm_jax.training.metrics_logger import MetricsLogger, NullLogger, OnMetrics
+from ntm_jax.training.restore import load_source, restore_ensemble, take_params
 from ntm_jax.training.train_step import TrainState
 from ntm_jax.training.trainer import Trainer
 
 __all__ = ["TrainingError", "train"]
+
+# What continues a run that ended for this reason.
+_CONTINUES = {"num_train_steps": "num_train_steps", "solved": "train_steps_after_solved"}
 
 
 class TrainingError(RuntimeError):
@@ -35,7 +37,7 @@ class TrainingError(RuntimeError):
 def train(
     config: ConfigDict,
     workdir: Path,
-    on_log: Callable[[int], None] | None = None,
+    on_metrics: OnMetrics | None = None,
     trace_every_evals: int = 0,
 ) -> dict[str, Any]:
     """Trains until all members are solved, or for `num_train_steps`; resumes an existing run.
@@ -47,7 +49,9 @@ def train(
     Args:
       config: the config that a file under `configs/` returns.
       workdir: the run directory; created if it does not exist.
-      on_log: called with the step after every line of training metrics.
+      on_metrics: called with the completed training steps and numbers by name, such as
+        {"training/loss": 0.5}, after each line of metrics.jsonl; by process 0 alone. An error in it
+        ends the training.
       trace_every_evals: number of evaluations from one trace to the next: the memory access of the
         first member in one sequence, the same each time, is stored in `traces` and drawn for
         TensorBoard. The last evaluation has one too. 0 stores none.
@@ -78,24 +82,28 @@ def train(
         preemption.capture_signals() as signals,
         contextlib.ExitStack() as stack,
     ):
-        distributed.run_on_process_0(_open_run_dir, stack, workdir, config)
-        step, state, warnings, history = _restore_or_init(workdir, checkpoints, trainer)
+        changed = distributed.run_on_process_0(_open_run_dir, stack, workdir, config)
+        step, state, messages, history = _restore_or_init(workdir, config, checkpoints, trainer)
         ensemble = restore_ensemble(experiment, history, workdir / "metrics.jsonl")
+        _check_continues(workdir, config, changed, ensemble, step, state)
+        if changed:
+            distributed.run_on_process_0(run_dir.write_config, workdir, config)
+        first_step = step
         logger: MetricsLogger | NullLogger = NullLogger()
         if distributed.is_process_0():
             start_time -= history[-1]["seconds"] if history else 0.0
             logger = MetricsLogger(
-                workdir, step, config.num_train_steps, config.batch_size, start_time
+                workdir, step, config.num_train_steps, config.batch_size, start_time, on_metrics
             )
         stack.enter_context(logger)
         num_params = models.num_params(state.params) // len(ensemble)
         logger.log_json(step, "config", config.to_dict())
-        for line in (*warnings, _start_message(config, workdir, trainer, num_params, step)):
+        for line in (*messages, _start_message(config, workdir, trainer, num_params, step)):
             logger.log(line)
         compile_seconds = 0.0
 
         while True:
-            if _evaluation_is_due(config, ensemble, step):
+            if _evaluation_is_due(experiment, ensemble, step):
                 errors = _evaluate(experiment, config, state, step, signals)
                 if errors is not None:  # not interrupted
                     ensemble.update(step, errors)
@@ -107,17 +115,19 @@ def train(
                     if trace_every_evals and (is_last or num_evals % trace_every_evals == 0):
                         params = distributed.fetch_to_host(state.ema_params)
                         logger.log_trace(step, *_trace(experiment, params))
-                    stalled = ensemble.stalled(step)
-                    if stalled and step < config.num_train_steps:
-                        ensemble.mark_restarted(step, stalled)
-                        logger.log_restarted(step, stalled)
-                        state = trainer.restart(state, [s in stalled for s in ensemble.seeds])
+
+            # Also for a finished run that trains on from its last evaluation.
+            was_evaluated = ensemble.evaluated_at_step == step < config.num_train_steps
+            if was_evaluated and (stalled := ensemble.stalled(step)):
+                ensemble.mark_restarted(step, stalled)
+                logger.log_restarted(step, stalled)
+                state = trainer.restart(state, [s in stalled for s in ensemble.seeds])
 
             stop_reason = ensemble.stop_reason
             if stop_reason is None and step >= config.num_train_steps:
                 stop_reason = "num_train_steps"
             # A signal does not stop a finished run, unless it interrupted the last evaluation.
-            if stop_reason is None or _evaluation_is_due(config, ensemble, step):
+            if stop_reason is None or _evaluation_is_due(experiment, ensemble, step):
                 stop_reason = distributed.sync_signal(signals) or stop_reason
             if stop_reason or (step and step % config.checkpoint_every_steps == 0):
                 # Metrics first: after a power cut, no checkpoint is newer than its metrics.
@@ -137,15 +147,16 @@ def train(
             metrics, skipped = _to_host((metrics, state.optimizer_state.total_notfinite))
             rate = num_steps * config.batch_size * sum(active) / (time.monotonic() - run_start)
             skipped = skipped.tolist()
-            logger.log_training(step, metrics, skipped, active, _unused_metrics(config))
-            learning_rates = experiment.learning_rates(ensemble.num_updates(step, skipped))
-            logger.log_rates(
-                step, rate, [r if a else None for r, a in zip(learning_rates, active, strict=True)]
+            learning_rates = zip(
+                experiment.learning_rates(ensemble.num_updates(step, skipped)), active, strict=True
             )
+            rates = {
+                "sequences_per_second": rate,
+                "learning_rate": summarize_members([r if a else None for r, a in learning_rates]),
+            }
+            logger.log_training(step, metrics, skipped, active, _unused_metrics(config), rates)
             failed = ensemble.mark_failed(metrics.consecutive_nonfinite)
             _log_failed(logger, checkpoints, config, ensemble, failed, step, num_steps)
-            if on_log is not None:
-                on_log(step)
 
         steps, skipped = _to_host((state.step, state.optimizer_state.total_notfinite))
         members = ensemble.summaries(steps.tolist(), skipped.tolist())
@@ -157,16 +168,15 @@ def train(
             **(members[0] if len(members) == 1 else {"members": members}),
             "seconds": round(logger.seconds, 3),
             "compile_seconds": round(compile_seconds, 3),
+            **provenance.provenance(),
             "devices": str(trainer.mesh),
-            "versions": {
-                name: importlib.metadata.version(name)
-                for name in ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
-            },
         }
         if distributed.is_process_0():
             summary = run_dir.write_summary(workdir, summary)
         logger.log_json(step, "summary", summary)
         logger.log(_end_message(config, ensemble, summary, step, checkpoints.path(step)))
+        if step == first_step > 0 and (key := _CONTINUES.get(stop_reason)):
+            logger.log(f"a larger --config.{key} trains on")
         return summary
 
 
@@ -193,15 +203,40 @@ def _errors_with_checkpoint(workdir: Path, checkpoints: Checkpoints) -> Iterator
         ) from error
 
 
-def _open_run_dir(stack: contextlib.ExitStack, workdir: Path, config: ConfigDict) -> None:
+def _open_run_dir(stack: contextlib.ExitStack, workdir: Path, config: ConfigDict) -> list[str]:
     stack.enter_context(run_dir.lock(workdir))
-    run_dir.create_or_validate(workdir, config)
+    return run_dir.create_or_validate(workdir, config)
+
+
+def _check_continues(
+    workdir: Path,
+    config: ConfigDict,
+    changed: Sequence[str],
+    ensemble: Ensemble,
+    step: int,
+    state: TrainState,
+) -> None:
+    """Checks that training can go on from the restored step with another value of some keys."""
+    if step > config.num_train_steps:
+        raise run_dir.RunError(
+            f"{workdir} holds a run of {step} training steps: expected num_train_steps of at least "
+            f"that, got {config.num_train_steps}"
+        )
+    if "train_steps_after_solved" not in changed:
+        return
+    members = zip(ensemble.seeds, _to_host(state.step).tolist(), strict=True)
+    if earlier := [str(seed) for seed, own_step in members if own_step < step]:
+        raise run_dir.RunError(
+            f"{workdir}: expected train_steps_after_solved as it was, since members stopped before "
+            f"step {step} (seeds {', '.join(earlier)}), got {config.train_steps_after_solved}; "
+            "choose another --workdir"
+        )
 
 
 def _restore_or_init(
-    workdir: Path, checkpoints: Checkpoints, trainer: Trainer
+    workdir: Path, config: ConfigDict, checkpoints: Checkpoints, trainer: Trainer
 ) -> tuple[int, TrainState, list[str], list[dict[str, Any]]]:
-    """Returns the step and state to start from, warnings, and the metrics up to that step."""
+    """Returns the step and state to start from, messages, and the metrics up to that step."""
     state = trainer.init()
 
     def restore() -> tuple[Any, list[dict[str, Any]]]:
@@ -212,7 +247,15 @@ def _restore_or_init(
 
     checkpoint, history = distributed.run_on_process_0(restore)
     if checkpoint is None:
-        return 0, state, [], history
+        if not config.init_from:
+            return 0, state, [], history
+        own = _to_host(state.params)
+        params, message = distributed.run_on_process_0(
+            lambda: take_params(own, load_source(config.init_from))
+        )
+        # The average starts from the same parameters.
+        state = trainer.mesh.shard_members(state._replace(params=params, ema_params=params))
+        return 0, state, [message], history
     state = trainer.from_checkpoint(checkpoint.params, checkpoint.train_state)
     return checkpoint.step, state, checkpoint.warnings, history
 
@@ -225,9 +268,8 @@ def _save(checkpoints: Checkpoints, trainer: Trainer, state: TrainState, step: i
     distributed.run_on_process_0(checkpoints.save, step, *trainer.to_checkpoint(state))
 
 
-def _evaluation_is_due(config: ConfigDict, ensemble: Ensemble, step: int) -> bool:
-    is_due = step % config.eval_every_steps == 0 or step == config.num_train_steps
-    return step > 0 and is_due and ensemble.evaluated_at_step != step
+def _evaluation_is_due(experiment: Experiment, ensemble: Ensemble, step: int) -> bool:
+    return experiment.is_evaluated(step) and ensemble.evaluated_at_step != step
 
 
 def _evaluate(

@@ -10,7 +10,7 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -35,8 +35,10 @@ from ntm_jax.training import run_dir
 from ntm_jax.training.ensemble import member_values, summarize_members
 from ntm_jax.training.train_step import TrainMetrics
 
-__all__ = ["MetricsLogger", "NullLogger"]
+__all__ = ["MetricsLogger", "NullLogger", "OnMetrics"]
 
+# Called with the completed training steps, and numbers by the names that TensorBoard shows.
+OnMetrics = Callable[[int, dict[str, float]], None]
 
 _FIGURE_DPI = 80  # of TensorBoard's figures
 
@@ -69,6 +71,17 @@ def _draw(step: int, example: ExampleTrace) -> bytes:
     return buffer.getvalue()
 
 
+def _scalars(group: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yields the numbers in nested values by their names, such as "training/loss/median"."""
+    for name, value in values.items():
+        if isinstance(value, list):
+            value = {str(index): inner for index, inner in enumerate(value)}
+        if isinstance(value, dict):
+            yield from _scalars(f"{group}/{name}", value)
+        elif value is not None:
+            yield f"{group}/{name}", float(value)
+
+
 class MetricsLogger:
     """Writes to the run directory and to the console; a terminal also shows a progress bar.
 
@@ -78,15 +91,23 @@ class MetricsLogger:
       num_train_steps: training steps of the whole run.
       batch_size: sequences per training step.
       start_time: value of `time.monotonic` at which the wall time of the run is zero.
+      on_metrics: called with the numbers of each line of metrics.jsonl, once they are written.
 
     Raises:
       OSError: here and in all methods, if the directory cannot be written to.
     """
 
     def __init__(
-        self, workdir: Path, step: int, num_train_steps: int, batch_size: int, start_time: float
+        self,
+        workdir: Path,
+        step: int,
+        num_train_steps: int,
+        batch_size: int,
+        start_time: float,
+        on_metrics: OnMetrics | None = None,
     ) -> None:
         self._workdir, self._batch_size, self._start_time = workdir, batch_size, start_time
+        self._on_metrics = on_metrics
         self._console = Console(file=SafeStream(sys.stdout), highlight=False)  # type: ignore[arg-type]
         self._progress = progress.Progress(
             progress.BarColumn(),
@@ -147,6 +168,7 @@ class MetricsLogger:
         skipped: Sequence[int],
         active: Sequence[bool],
         omit: Sequence[str] = (),
+        rates: Mapping[str, Any] | None = None,
     ) -> None:
         """Writes the means of the metrics of the last training steps.
 
@@ -156,6 +178,7 @@ class MetricsLogger:
           skipped: training steps that each member has skipped so far.
           active: which members trained; the others have no metrics.
           omit: fields of `TrainMetrics` that are not written.
+          rates: more values; metrics.jsonl, whose lines do not depend on the host, lacks them.
         """
         counts = (metrics.consecutive_nonfinite == 0) & np.asarray(active)
         means = {
@@ -169,7 +192,8 @@ class MetricsLogger:
             if name not in ("consecutive_nonfinite", *omit)
         }
         skipped_steps = [n if trains else None for n, trains in zip(skipped, active, strict=True)]
-        self._write("training", step, {**means, "skipped_steps": summarize_members(skipped_steps)})
+        values = {**means, "skipped_steps": summarize_members(skipped_steps)}
+        self._write("training", step, values, rates)
         loss, bits = (
             np.median([v for v in member_values(means[name]) if v is not None] or [np.nan])
             for name in ("loss", "bits_per_sequence")
@@ -177,19 +201,6 @@ class MetricsLogger:
         self._progress.update(
             self._bar, completed=step, losses=f"loss {loss:.3g}, {bits:.3g} bits/sequence"
         )
-
-    def log_rates(
-        self, step: int, sequences_per_second: float, learning_rates: Sequence[float | None]
-    ) -> None:
-        """Writes to TensorBoard how fast training is, and the learning rate of each member.
-
-        They are not in metrics.jsonl, whose lines do not depend on the host.
-        """
-        rates = {
-            "sequences_per_second": sequences_per_second,
-            "learning_rate": summarize_members(learning_rates),
-        }
-        self._write_scalars(step, "training", rates)
 
     def log_json(self, step: int, name: str, value: Mapping[str, Any]) -> None:
         """Writes the config or the summary of the run to TensorBoard, as text."""
@@ -230,7 +241,7 @@ class MetricsLogger:
         self.log(
             f"step {step:>6}  {self.seconds:6.1f} s  "
             f"{task.metric.removesuffix('_per_sequence').replace('_', ' ')} "
-            f"by {' x '.join(task.size_axes)}  {medians}{verdict}"
+            f"by {' x '.join(task.size_axes) or 'size'}  {medians}{verdict}"
         )
 
     def log_trace(self, step: int, example: ExampleTrace, params: Any) -> None:
@@ -296,20 +307,20 @@ class MetricsLogger:
         """Wall time of the run in seconds, over all processes that continued it."""
         return time.monotonic() - self._start_time
 
-    def _write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+    def _write(
+        self,
+        kind: str,
+        step: int,
+        values: Mapping[str, Any],
+        rates: Mapping[str, Any] | None = None,
+    ) -> None:
         line = {"kind": kind, "step": step, "sequences": step * self._batch_size, **values}
         run_dir.append_metrics(self._workdir, {**line, "seconds": round(self.seconds, 3)})
-        self._write_scalars(step, kind, values)
-
-    def _write_scalars(self, step: int, group: str, values: Mapping[str, Any]) -> None:
-        for name, value in values.items():
-            if isinstance(value, list):
-                value = {str(index): inner for index, inner in enumerate(value)}
-            if isinstance(value, dict):
-                self._write_scalars(step, f"{group}/{name}", value)
-            elif value is not None:
-                scalar = summary.scalar(f"{group}/{name}", float(value))
-                self._write_event(step=step, summary=scalar)
+        scalars = dict(_scalars(kind, {**values, **(rates or {})}))
+        for name, value in scalars.items():
+            self._write_event(step=step, summary=summary.scalar(name, value))
+        if self._on_metrics is not None:
+            self._on_metrics(step, scalars)
 
     def _write_event(self, **fields: Any) -> None:
         self._events.write(Event(wall_time=time.time(), **fields).SerializeToString())
@@ -330,4 +341,4 @@ class NullLogger:
         """Writes nothing."""
 
     log = log_training = log_evaluation = log_failed = log_restarted = flush = _ignore
-    log_rates = log_json = log_trace = expect_last_step = _ignore
+    log_json = log_trace = expect_last_step = _ignore

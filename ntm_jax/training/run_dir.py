@@ -33,13 +33,18 @@ __all__ = [
     "load_config",
     "lock",
     "read_metrics",
+    "read_summary",
     "truncate_metrics",
+    "write_config",
     "write_json",
     "write_summary",
 ]
 
 # Entries of a summary that differ between runs with the same results.
-_RUNTIME_FIELDS = ("seconds", "compile_seconds", "devices", "versions")
+_RUNTIME_FIELDS = (
+    *("seconds", "compile_seconds", "devices"),
+    *("command", "date", "git", "versions", "host"),  # of `provenance`
+)
 # Errors of file systems without locks, such as Lustre, NFS and FUSE.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
@@ -81,24 +86,42 @@ def lock(workdir: Path) -> Iterator[None]:
         yield
 
 
-def create_or_validate(workdir: Path, config: Any) -> None:
-    """Writes config.json, or checks that the stored config equals the given one.
+def create_or_validate(workdir: Path, config: Any) -> list[str]:
+    """Writes config.json; in the directory of a run, checks that it trains what `config` describes.
+
+    `num_train_steps` and `checkpoint_every_steps` may differ, and `train_steps_after_solved` may be
+    larger: what was trained before stays the same.
+
+    Returns:
+      Which of these differ from the stored config, which is left as it is.
 
     Raises:
-      RunError: the directory holds a run with another config; the message lists the differences.
+      RunError: the directory holds a run with another config, and the message lists the
+        differences; or checkpoints without a config.
       OSError: the directory cannot be written to.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / "config.json"
     if not path.exists():
-        write_json(path, config.to_dict())
-        return
+        if (workdir / "checkpoints").exists():
+            raise RunError(
+                f"{path}: expected the config of the checkpoints, got none; restore the file, or "
+                "choose another --workdir"
+            )
+        write_config(workdir, config)
+        return []
     stored, given = flatten(load_config(workdir)), flatten(config)
     missing = object()
-    different = [
+    changed = [
         key
         for key in sorted(stored.keys() | given.keys())
         if stored.get(key, missing) != given.get(key, missing)
+    ]
+    different = [
+        key
+        for key in changed
+        if key not in ("num_train_steps", "checkpoint_every_steps")
+        and not (key == "train_steps_after_solved" and given[key] > stored[key])
     ]
     if different:
         lines = [
@@ -108,8 +131,15 @@ def create_or_validate(workdir: Path, config: Any) -> None:
         raise RunError(
             f"{workdir} holds a run with another config:\n"
             + "\n".join(lines)
-            + "\nChoose another --workdir, remove that directory, or train with its config."
+            + "\nChoose another --workdir, or train with its config."
         )
+    return changed
+
+
+def write_config(workdir: Path, config: Any) -> None:
+    """Writes config.json, and removes the summary of a run that ended with another one."""
+    write_json(workdir / "config.json", config.to_dict())
+    (workdir / "summary.json").unlink(missing_ok=True)
 
 
 def load_config(workdir: Path) -> dict[str, Any]:
@@ -129,7 +159,7 @@ def load_config(workdir: Path) -> dict[str, Any]:
     except OSError as error:
         raise RunError(f"{path}: expected a readable file, got: {error.strerror}") from None
     except files.FileContentError as error:
-        raise RunError(f"{path}: {error}; restore the file, or remove the directory") from None
+        raise RunError(f"{path}: {error}; restore the file, or choose another --workdir") from None
     except ConfigError as error:
         raise RunError(
             f"{path}: {files.one_line(error)}; a run of another version of ntm_jax needs that "
@@ -222,14 +252,23 @@ def write_json(path: Path, value: Any) -> None:
     files.write_file(path, json.dumps(files.json_value(value), indent=2) + "\n")
 
 
+def read_summary(workdir: Path) -> dict[str, Any]:
+    """Returns the contents of summary.json under current names; empty if there is none."""
+    try:
+        content = (workdir / "summary.json").read_bytes()
+        return legacy.convert_metrics(files.parse_json(content, "a summary"))
+    except (OSError, files.FileContentError):
+        return {}
+
+
 def write_summary(workdir: Path, summary: dict[str, Any]) -> dict[str, Any]:
     """Writes summary.json and returns it.
 
     A finished run that is started again keeps its stored times and devices.
     """
     path, summary = workdir / "summary.json", files.json_value(summary)
-    with contextlib.suppress(KeyError, OSError, files.FileContentError):
-        stored = legacy.convert_metrics(files.parse_json(path.read_bytes(), "a summary"))
+    stored = read_summary(workdir)
+    with contextlib.suppress(KeyError):
         if all(
             type(stored[key]) is type(value) if key in _RUNTIME_FIELDS else stored[key] == value
             for key, value in summary.items()

@@ -11,7 +11,7 @@ from support.browser import browser, needs_browser, open_page
 
 from ntm_jax import LSTM, NTM, FeedForward, NTMCell, Stack, models
 from ntm_jax.evaluation import TrainedModel, page
-from ntm_jax.pretrained import restore_pretrained
+from ntm_jax.pretrained import load_model
 from ntm_jax.tasks.copy import Copy
 
 SIZES = {
@@ -29,7 +29,7 @@ def files(tmp_path_factory):
     directory, paths = tmp_path_factory.mktemp("pages"), {}
     for name, size in SIZES.items():
         paths[name] = directory / f"{name}.html"
-        page.write_page(restore_pretrained(name, None), size, paths[name], seed=1)
+        page.write_page(load_model(name), size, paths[name], seed=1)
     return paths
 
 
@@ -49,7 +49,7 @@ def trained_copy(cell, **fields):
 
 def test_page_of_40_vectors_is_under_2_mb(tmp_path):
     for name in ("copy_ntm", "copy_ntm_lstm"):
-        page.write_page(restore_pretrained(name, None), (40,), tmp_path / "page.html", seed=1)
+        page.write_page(load_model(name), (40,), tmp_path / "page.html", seed=1)
         assert (tmp_path / "page.html").stat().st_size < 2_000_000
 
 
@@ -95,7 +95,7 @@ def assert_agrees(tab, trained, num_slots, inputs):
 @needs_browser
 @pytest.mark.parametrize("name", SIZES)
 def test_model_agrees_with_jax(chromium, files, name):
-    trained = restore_pretrained(name, None)
+    trained = load_model(name)
     batch = trained.task.sample_size(jax.random.key(2), 2, *SIZES[name])
     with open_page(chromium, files[name]) as tab:
         assert_agrees(tab, trained, trained.num_slots, batch.inputs)
@@ -105,7 +105,7 @@ def test_model_agrees_with_jax(chromium, files, name):
 @needs_browser
 @pytest.mark.parametrize("name", ["copy_ntm", "copy_ntm_lstm"])
 def test_model_agrees_on_200_sequences(chromium, files, name):
-    trained = restore_pretrained(name, None)
+    trained = load_model(name)
     with open_page(chromium, files[name]) as tab:
         for length in (1, 10, 40, 80, 120):
             for num_slots in (128, 512):
@@ -117,7 +117,7 @@ def test_model_agrees_on_200_sequences(chromium, files, name):
 @needs_browser
 @pytest.mark.parametrize("name", list(SIZES)[:4])
 def test_encoding_agrees_with_the_task(chromium, files, name):
-    trained = restore_pretrained(name, None)
+    trained = load_model(name)
     with open_page(chromium, files[name]) as tab:
         encoded = tab.evaluate(
             "() => window.ntm.encode(window.ntm.state.size, window.ntm.state.bits)"

@@ -5,7 +5,7 @@ from support import reference
 from support.traces import random_example
 
 from ntm_jax.evaluation import traces
-from ntm_jax.pretrained import restore_pretrained
+from ntm_jax.pretrained import load_model
 from ntm_jax.tasks.copy import Copy
 
 
@@ -76,7 +76,7 @@ def test_shares_follow_the_gate():
 
 
 def test_copy_moves_by_one_slot_per_step():
-    trained = restore_pretrained("copy_ntm", None)
+    trained = load_model("copy_ntm")
     example = traces.trace_example(trained.model, trained.first_params, trained.task, (20,), seed=1)
     answer = example.mask
     np.testing.assert_array_equal(example.outputs[answer] > 0.5, example.targets[answer])

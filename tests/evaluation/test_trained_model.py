@@ -215,6 +215,7 @@ def evaluation_line(errors, **changes):
 )
 def test_invalid_metrics_name_the_file(tmp_path, line, reason):
     config = tiny_config("per_step_dense")
+    config.log_every_steps = config.eval_every_steps = config.checkpoint_every_steps = 3
     config.seed, config.num_seeds = 4, 2
     make_run(tmp_path, config)
     run_dir.append_metrics(tmp_path, line)
@@ -240,6 +241,7 @@ def test_metrics_before_the_checkpoint_raise(tmp_path):
 def test_not_finite_error_is_replayed(tmp_path, value):
     """As null, and as older versions wrote it."""
     config = tiny_config("per_step_dense")
+    config.log_every_steps = config.eval_every_steps = config.checkpoint_every_steps = 3
     text = json.dumps(evaluation_line("VALUE")).replace('"VALUE"', value)
     (tmp_path / "metrics.jsonl").write_text(text + "\n")
     history = run_dir.read_metrics(tmp_path)

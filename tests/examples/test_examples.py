@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from types import ModuleType
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -200,3 +201,17 @@ def test_tmaze_resets_memory_at_episode_end():
     np.testing.assert_array_equal(maze.position[done], 0)
     changed = np.any(np.asarray(carry.memory != initial.memory), axis=(1, 2))
     np.testing.assert_array_equal(changed, ~done)
+
+
+def test_wandb_gets_metrics(monkeypatch, tmp_path):
+    logged, run = [], mock.MagicMock()
+    run.__enter__.return_value.log = lambda metrics, step: logged.append((step, metrics))
+    wandb = mock.Mock(init=mock.Mock(return_value=run))
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    steps = {"num_train_steps": 4, "log_every_steps": 2, "eval_every_steps": 4}
+    sizes = {"eval_lengths": (2,), "num_eval_sequences": 2, "checkpoint_every_steps": 4}
+    load_example("wandb_tracking").main(tmp_path / "run", **steps, **sizes)
+    assert wandb.init.call_args.kwargs["config"]["num_train_steps"] == 4
+    assert [step for step, _ in logged] == [2, 4, 4]
+    assert np.isfinite([metrics["training/loss"] for _, metrics in logged[:2]]).all()
+    assert "evaluation/bit_errors_per_sequence/2" in logged[2][1]

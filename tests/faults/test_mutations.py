@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from support.runs import stored_checkpoint, trees_equal
 from support.tiny_config import tiny_config
 
-from ntm_jax import pretrained
-from ntm_jax.training import loop
+from ntm_jax.training import loop, model_files
 from ntm_jax.training.checkpoints import CheckpointError, Checkpoints
 from ntm_jax.training.config import ConfigError
 from ntm_jax.training.restore import load_run
@@ -54,9 +53,8 @@ def files(tmp_path_factory):
     loop.train(config, directory / "run")
     card = {"config": config.to_dict(), "training": {"solved_at_step": 8}, "measured": []}
     (directory / "models").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pretrained, "_DIRECTORY", directory / "models")
-        pretrained.save_pretrained("model", load_run(directory / "run").first_params, card)
+    path = directory / "models/model.npz"
+    model_files.save_model(path, load_run(directory / "run").first_params, card)
     return directory
 
 
@@ -139,12 +137,8 @@ def assert_right_or_refused(files, tmp_path, expected, data):
     for _ in range(data.draw(st.integers(1, 2))):
         mutate(directory, data.draw)
 
-    def load_model():
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(pretrained, "_DIRECTORY", directory / "models")
-            return pretrained.restore_pretrained("model")
-
-    for load in (lambda: load_run(directory / "run"), load_model):
+    path = directory / "models/model.npz"
+    for load in (lambda: load_run(directory / "run"), lambda: model_files.load_model(path)):
         try:
             trained = load()
         except ERRORS as error:

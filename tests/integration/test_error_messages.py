@@ -55,7 +55,7 @@ def test_pretrained_with_an_invalid_flag(tmp_path, flag, message):
 @pytest.mark.usefixtures("optax_promotion")
 def test_torn_metrics(tmp_path):
     train(tiny_config("per_step_dense"), tmp_path / "run")
-    line = json.dumps({"step": 2, "kind": "evaluation"}).encode()
+    line = json.dumps({"step": 4, "kind": "evaluation"}).encode()
     (tmp_path / "run/metrics.jsonl").write_bytes(line + b'\n\xff{"st')
     done = command(tmp_path, "eval.py", "--workdir=run", "--sequences=2", "--lengths=3")
     assert_one_line_error(
@@ -98,7 +98,7 @@ import importlib, json, sys
 from absl import app, flags
 from ntm_jax.runtime import command_line
 script = sys.argv[1]
-module = importlib.import_module(script.removesuffix(".py"))
+module = importlib.import_module("ntm_jax.commands." + script.removesuffix(".py"))
 parse_flags = getattr(module, "_parse_flags", command_line.parse_flags)
 module.train = lambda config, workdir, **options: print(
     json.dumps([str(workdir), config.to_dict()])
@@ -253,7 +253,7 @@ EVAL_ERRORS = [
     (["--sequences=x"], "--sequences: expected an integer from 1 to 1000000, got x"),
     (
         ["--pretrained=foo"],
-        f"--pretrained: expected one of {', '.join(list_pretrained())}, got foo",
+        f"--pretrained: expected FILE.npz or one of {(*list_pretrained(),)}, got 'foo'",
     ),
     (["--per_step=maybe"], "--per_step: expected true or false, got maybe"),
     (["--lenghts=3"], "--lenghts: unknown flag; did you mean --lengths?"),
@@ -304,8 +304,8 @@ def test_configs_and_exit_status(config_directory):
         assert trained_in == workdir
         assert {key: config[key] for key in keys} == keys
     assert trained[len(TRAIN_CONFIGS) - 1][1]["model"]["remat"] is False
-    assert usage.startswith("usage: python train.py --config=configs/NAME.py ")
-    assert "\nconfigs: associative_recall_lstm.py, " in usage
+    assert usage.startswith("usage: python train.py --config=NAME ")
+    assert "\nconfigs: associative_recall_lstm, " in usage
 
 
 def test_eval_flag_errors_are_one_line(config_directory):
@@ -390,5 +390,5 @@ def test_errors_while_running(monkeypatch, error, status):
     for name in ("stdout", "stderr"):
         monkeypatch.setattr(sys, name, io.StringIO())
     with pytest.raises(SystemExit) as raised:
-        command_line.run(print, print)
+        command_line.run(print, print, __name__)
     assert raised.value.code == status

@@ -19,6 +19,7 @@ LIBRARY_PACKAGES = {
     "evaluation",
     "training",
     "pretrained",
+    "commands",
 }
 # Each package, and the packages that it may import besides itself. "core" is the modules that lie
 # directly in ntm_jax; "ntm_jax" is ntm_jax/__init__.py.
@@ -31,8 +32,10 @@ ALLOWED = {
     "pretrained": {"core", "tasks", "runtime", "evaluation", "training"},
     "ntm_jax": {"core", "pretrained"},
     "configs": {"training"},
-    "train": {"runtime", "training"},
-    "eval": {"core", "runtime", "tasks", "evaluation", "training", "pretrained"},
+    "commands": {"core", "runtime", "tasks", "evaluation", "training", "pretrained"},
+    "train": {"commands"},
+    "eval": {"commands"},
+    "compare": {"commands"},
     "experiments": LIBRARY_PACKAGES | {"configs"},
     "benchmarks": LIBRARY_PACKAGES | {"configs", "experiments"},
 }
@@ -66,7 +69,7 @@ def package_of(module: str) -> str:
 
 def files() -> list[Path]:
     folders = (LIBRARY, ROOT / "configs", ROOT / "experiments", ROOT / "benchmarks")
-    scripts = [ROOT / "train.py", ROOT / "eval.py"]
+    scripts = [ROOT / "train.py", ROOT / "eval.py", ROOT / "compare.py"]
     return scripts + [path for folder in folders for path in sorted(folder.rglob("*.py"))]
 
 

@@ -8,7 +8,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TEXT = {".cff", ".md", ".py", ".toml", ".txt", ""}  # suffixes; data and pictures have others
-DOCUMENTED = ("ntm_jax/", "configs/", "experiments/", "benchmarks/", "train.py", "eval.py")
+DOCUMENTED = (
+    "ntm_jax/",
+    "configs/",
+    "experiments/",
+    "benchmarks/",
+    "train.py",
+    "eval.py",
+    "compare.py",
+)
 REFUSED = (
     "anew",
     "at the most",

@@ -24,7 +24,9 @@ METHODS = (types.FunctionType, property, classmethod, staticmethod)
 
 def public_modules() -> Iterator[Any]:
     names = [m.name for m in pkgutil.walk_packages(ntm_jax.__path__, "ntm_jax.")]
-    yield from (importlib.import_module(name) for name in ["ntm_jax", *names] if "._" not in name)
+    # Two commands have flags of the same name, so that one process imports one of them.
+    public = [n for n in ["ntm_jax", *names] if "._" not in n and ".commands." not in n]
+    yield from map(importlib.import_module, public)
 
 
 def public_names() -> Iterator[tuple[str, Any]]:

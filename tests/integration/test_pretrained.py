@@ -13,6 +13,7 @@ import ntm_jax
 from experiments.export_pretrained import LIMITS
 from ntm_jax import evaluation, pretrained
 from ntm_jax.training import config as configs
+from ntm_jax.training import model_files
 from ntm_jax.training.experiment import Experiment
 
 # Tasks whose model is solved at in-distribution sizes alone.
@@ -21,7 +22,7 @@ IN_DISTRIBUTION = ("repeat_copy",)
 
 @pytest.mark.parametrize("name", pretrained.list_pretrained())
 def test_pretrained_model_is_solved(name):
-    trained = pretrained.restore_pretrained(name)
+    trained = pretrained.load_model(name)
     task, config = trained.task, trained.config
     in_distribution = config["task"]["name"] in IN_DISTRIBUTION
     sizes = [task.max_train_size] if in_distribution else configs.eval_sizes(config)
@@ -33,7 +34,7 @@ def test_pretrained_model_is_solved(name):
 
 @pytest.mark.parametrize("name", pretrained.list_pretrained())
 def test_card_describes_model(name):
-    card, trained = pretrained.load_card(name), pretrained.restore_pretrained(name)
+    card, trained = pretrained.load_card(name), pretrained.load_model(name)
     config, training = card["config"], card["training"]
     assert training["num_params"] == trained.num_params
     assert training["seed"] == config["seed"]
@@ -52,7 +53,7 @@ def test_card_describes_model(name):
 
 @pytest.mark.parametrize("name", pretrained.list_pretrained())
 def test_card_has_errors_within_limits(name):
-    card, task = pretrained.load_card(name), pretrained.restore_pretrained(name).task
+    card, task = pretrained.load_card(name), pretrained.load_model(name).task
     limits = LIMITS[card["config"]["task"]["name"]]
     stored = [limit for limit in limits if limit.error is not None]
     assert card["limits"] == [
@@ -66,7 +67,7 @@ def test_card_has_errors_within_limits(name):
 
 @pytest.mark.parametrize("name", pretrained.list_pretrained())
 def test_stored_config_has_current_keys(name):
-    stored = json.loads((pretrained._DIRECTORY / f"{name}.json").read_text())["config"]
+    stored = json.loads((model_files.PRETRAINED / f"{name}.json").read_text())["config"]
     task, model = stored["task"]["name"], stored["model"]["name"]
     expected = configs.flatten(configs.default(task, model))
     assert configs.flatten(stored).keys() <= expected.keys()
@@ -80,7 +81,7 @@ def test_memory_can_be_enlarged():
 
 
 def test_unknown_name_raises():
-    expected = r"name: expected one of \('associative_recall_ntm', 'copy_ntm'"
+    expected = r"name: expected FILE.npz or one of \('associative_recall_ntm', 'copy_ntm'"
     with pytest.raises(configs.ConfigError, match=expected):
         ntm_jax.load_pretrained("sort")
 
@@ -107,20 +108,18 @@ def add_unknown_key(path):
         ("copy_ntm.json", lambda path: path.unlink()),
     ],
 )
-def test_damaged_file_raises(file, damage, tmp_path, monkeypatch):
-    directory = shutil.copytree(pretrained._DIRECTORY, tmp_path / "pretrained")
-    monkeypatch.setattr(pretrained, "_DIRECTORY", directory)
-    pretrained.load_pretrained("copy_ntm")
+def test_damaged_file_raises(file, damage, tmp_path):
+    directory = shutil.copytree(model_files.PRETRAINED, tmp_path / "pretrained")
+    pretrained.load_pretrained(directory / "copy_ntm.npz")
     damage(directory / file)
     with pytest.raises(configs.ConfigError, match=f"{file} is damaged: ") as error:
-        pretrained.load_pretrained("copy_ntm")
+        pretrained.load_pretrained(directory / "copy_ntm.npz")
     assert "\n" not in str(error.value)
 
 
 @pytest.fixture
-def saved(tmp_path, monkeypatch):
-    """Saves a small model as "mine", and returns its parameters and config."""
-    monkeypatch.setattr(pretrained, "_DIRECTORY", tmp_path)
+def saved(tmp_path):
+    """Saves a small model in mine.npz, and returns its parameters and config."""
     config = tiny_config()
     config.model.memory_init = "learned"
     config.model.train_num_slots = (8, 16)
@@ -128,23 +127,23 @@ def saved(tmp_path, monkeypatch):
     inputs = np.zeros((1, 1, experiment.task.input_features), np.float32)
     params = experiment.train_models[0].init(jax.random.key(0), inputs)["params"]
     card = {"config": config.to_dict(), "training": {"solved_at_step": 100, "loss": math.nan}}
-    pretrained.save_pretrained("mine", params, card)
+    model_files.save_model(tmp_path / "mine.npz", params, card)
     return params, config.to_dict()
 
 
-def test_saved_model_is_restored(saved):
+def test_saved_model_is_restored(saved, tmp_path):
     params, config = saved
-    assert pretrained.list_pretrained() == ["mine"]
-    assert pretrained.load_card("mine")["config"] == config
-    assert pretrained.load_card("mine")["training"]["loss"] is None
-    trained = pretrained.restore_pretrained("mine")
+    card = pretrained.load_card(tmp_path / "mine.npz")
+    assert card["config"] == config
+    assert card["training"]["loss"] is None
+    trained = pretrained.load_model(tmp_path / "mine.npz")
     assert trees_equal(trained.first_params, params)
     assert jax.tree.structure(trained.first_params) == jax.tree.structure(params)
     assert trained.sequences_to_solve == [400]
 
 
-def test_learned_memory_can_be_enlarged(saved):
-    trained = pretrained.restore_pretrained("mine", num_slots=32)
+def test_learned_memory_can_be_enlarged(saved, tmp_path):
+    trained = pretrained.load_model(tmp_path / "mine.npz", num_slots=32)
     assert trained.first_params["initial_memory"].shape == (8, 4)
     logits = trained.model.apply({"params": trained.first_params}, np.zeros((2, 5, 3), np.float32))
     assert logits.shape == (2, 5, 2)
@@ -173,9 +172,10 @@ def test_other_array_raises(saved, tmp_path, array, got):
     assert arrays.pop(NAME).shape == (8,)
     np.savez(tmp_path / "mine.npz", **arrays, **({} if array is None else {NAME: array}))
     with pytest.raises(configs.ConfigError) as error:
-        pretrained.restore_pretrained("mine")
+        pretrained.load_model(tmp_path / "mine.npz")
     assert str(error.value) == (
-        f"{tmp_path}/mine.npz is damaged: {NAME}: expected float32[8], got {got}; reinstall ntm_jax"
+        f"{tmp_path}/mine.npz is damaged: {NAME}: expected float32[8], got {got}; "
+        "export the model again"
     )
 
 
@@ -183,8 +183,8 @@ def test_additional_array_raises(saved, tmp_path):
     arrays = dict(np.load(tmp_path / "mine.npz"))
     np.savez(tmp_path / "mine.npz", **arrays, **{"a\nb": np.zeros(2)})
     with pytest.raises(configs.ConfigError) as error:
-        pretrained.restore_pretrained("mine")
-    message = "mine.npz is damaged: a b: expected none, got float64[2]; reinstall ntm_jax"
+        pretrained.load_model(tmp_path / "mine.npz")
+    message = "mine.npz is damaged: a b: expected none, got float64[2]; export the model again"
     assert str(error.value) == f"{tmp_path}/{message}"
 
 
@@ -212,7 +212,7 @@ def test_headers_are_read_first(saved, tmp_path, content, compression, got):
     with zipfile.ZipFile(tmp_path / "mine.npz", "w", getattr(zipfile, f"ZIP_{compression}")) as out:
         out.writestr("x.npy", content)
     with pytest.raises(configs.ConfigError) as error:
-        pretrained.restore_pretrained("mine")
+        pretrained.load_model(tmp_path / "mine.npz")
     message = "mine.npz is damaged: expected arrays in a .npz file, got: "
     if not got:
         message, got = "mine.npz is damaged: cell/", ": expected float32[8], got none"
@@ -228,7 +228,7 @@ def test_duplicate_array_raises(saved, tmp_path):
     ):
         archive.writestr(f"{NAME}.npy", archive.read(f"{NAME}.npy"))
     with pytest.raises(configs.ConfigError, match=rf"got: {NAME} twice, or compressed"):
-        pretrained.restore_pretrained("mine")
+        pretrained.load_model(tmp_path / "mine.npz")
 
 
 def test_any_flipped_bit_is_harmless_or_raises(saved, tmp_path):
@@ -237,7 +237,7 @@ def test_any_flipped_bit_is_harmless_or_raises(saved, tmp_path):
     for index in range(0, len(content), 97):
         path.write_bytes(content[:index] + bytes([content[index] ^ 16]) + content[index + 1 :])
         try:
-            restored = pretrained.restore_pretrained("mine").first_params
+            restored = pretrained.load_model(tmp_path / "mine.npz").first_params
         except configs.ConfigError as error:
             assert str(error).startswith(f"{path} is damaged: ")
             assert "\n" not in str(error)
@@ -251,9 +251,9 @@ def test_not_finite_parameters_raise(saved, tmp_path, value):
     arrays[NAME][3] = value
     np.savez(tmp_path / "mine.npz", **arrays)
     with pytest.raises(configs.ConfigError) as error:
-        pretrained.restore_pretrained("mine")
+        pretrained.load_model(tmp_path / "mine.npz")
     message = "parameters: expected finite numbers, got NaN or infinity"
-    assert str(error.value) == f"{tmp_path}/mine.npz is damaged: {message}; reinstall ntm_jax"
+    assert str(error.value) == f"{tmp_path}/mine.npz is damaged: {message}; export the model again"
 
 
 @pytest.mark.parametrize(
@@ -276,8 +276,8 @@ def test_mistyped_card_raises(saved, tmp_path, change, got):
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(configs.ConfigError) as error:
-        pretrained.load_card("mine")
-    assert str(error.value) == f"{path} is damaged: {got}; reinstall ntm_jax"
+        pretrained.load_card(tmp_path / "mine.npz")
+    assert str(error.value) == f"{path} is damaged: {got}; export the model again"
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_mistyped_card_raises(saved, tmp_path, change, got):
 def test_card_that_is_no_object_raises(saved, tmp_path, content, got):
     (tmp_path / "mine.json").write_bytes(content)
     with pytest.raises(configs.ConfigError) as error:
-        pretrained.load_card("mine")
+        pretrained.load_card(tmp_path / "mine.npz")
     assert str(error.value).startswith(f"{tmp_path}/mine.json is damaged: {got}")
     assert "\n" not in str(error.value)
 
@@ -300,4 +300,4 @@ def test_card_that_is_no_object_raises(saved, tmp_path, content, got):
 def test_card_with_bom_is_read(saved, tmp_path):
     path = tmp_path / "mine.json"
     path.write_text(path.read_text(), encoding="utf-8-sig")
-    assert pretrained.load_card("mine")["config"] == saved[1]
+    assert pretrained.load_card(tmp_path / "mine.npz")["config"] == saved[1]

@@ -76,7 +76,7 @@ def test_missing_platform_is_named(monkeypatch, error, reason):
         distributed.check_devices()
     assert str(raised.value) == (
         f"JAX_PLATFORMS: expected a platform with a device, got {jax.config.jax_platforms!r}; set "
-        f"JAX_PLATFORMS=cpu, or install the platform, such as jax[cuda12] for cuda{reason}"
+        f"JAX_PLATFORMS=cpu, or install the platform, such as jax[cuda13] for cuda{reason}"
     )
 
 

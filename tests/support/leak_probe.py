@@ -74,7 +74,9 @@ def _main(num_steps, num_lines, num_evaluations, num_checkpoints):
         if event == _COMPILE_EVENT:
             compilations.append(seconds)
 
-    def record(step):
+    def record(step, metrics):
+        if "training/sequences_per_second" not in metrics:
+            return
         if step % (num_steps // 10) == 0:
             gc.collect()
             ctypes.CDLL(None).malloc_trim(0)  # returns freed memory to the kernel
@@ -86,7 +88,7 @@ def _main(num_steps, num_lines, num_evaluations, num_checkpoints):
             file.write(json.dumps(values) + "\n")
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    train(config, Path("run"), on_log=record)
+    train(config, Path("run"), on_metrics=record)
 
 
 if __name__ == "__main__":

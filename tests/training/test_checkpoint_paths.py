@@ -112,14 +112,14 @@ def complete_run(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", VALID, ids=ascii)
 def test_run_in_any_path_is_resumed(directory, complete_run, name):
-    def crash(step):
+    def crash(step, metrics):
         if step == 6:
             raise KeyboardInterrupt
 
     for part in ("a", "b"):
         (directory / part).mkdir()
     with pytest.raises(KeyboardInterrupt):
-        loop.train(tiny_config("per_step_dense"), Path(name), on_log=crash)
+        loop.train(tiny_config("per_step_dense"), Path(name), on_metrics=crash)
     assert loop.train(tiny_config("per_step_dense"), Path(name))["step"] == 12
     assert_same_run(Path(name), complete_run)
     assert trees_equal(load_run(Path(name)).params, load_run(complete_run).params)

@@ -68,7 +68,7 @@ def test_paper_configs_have_printed_heads(task, model):
         assert interface_size == row.num_heads * (26 + 66)
 
 
-@pytest.mark.parametrize("task", baselines.LSTM_CONFIGS)
+@pytest.mark.parametrize("task", baselines.TASKS)
 @pytest.mark.parametrize("model", ["gru", "transformer"])
 def test_baselines_resemble_lstm(task, model):
     config, lstm = baselines.get_config(f"{task}_{model}"), load(f"{task}_lstm")

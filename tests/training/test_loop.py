@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +19,7 @@ from ntm_jax.tasks.base import SuccessThresholds, format_size
 from ntm_jax.tasks.copy import Copy
 from ntm_jax.training import loop, model_factory, run_dir
 from ntm_jax.training.checkpoints import Checkpoints
+from ntm_jax.training.config import ConfigError
 from ntm_jax.training.restore import load_run
 from ntm_jax.training.trainer import Trainer
 
@@ -27,11 +29,11 @@ pytestmark = pytest.mark.usefixtures("optax_promotion")
 def interrupt_at(step):
     """Returns a callback that sends SIGINT to this process at a step."""
 
-    def on_log(completed):
-        if completed == step:
+    def on_metrics(completed, metrics):
+        if completed == step and "training/sequences_per_second" in metrics:
             os.kill(os.getpid(), signal.SIGINT)
 
-    return on_log
+    return on_metrics
 
 
 def train_once(tmp_path_factory, config):
@@ -121,8 +123,12 @@ def test_metrics_are_fetched_once_per_log_line(tmp_path, monkeypatch):
         fetches[0] += 1
         return to_host(tree)
 
+    def append(step, metrics):
+        if "training/loss" in metrics:
+            per_line.append(fetches[0])
+
     monkeypatch.setattr(loop, "_to_host", counted)
-    loop.train(config, tmp_path, on_log=lambda _: per_line.append(fetches[0]))
+    loop.train(config, tmp_path, on_metrics=append)
     assert per_line == [1, 2, 3, 4, 5, 6]
 
 
@@ -158,19 +164,19 @@ def test_averaged_parameters_are_stored(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("stop_at", [2, 4, 6])
 def test_resume_is_bit_exact(run, tmp_path, stop_at):
-    summary = loop.train(tiny_config(), tmp_path, on_log=interrupt_at(stop_at))
+    summary = loop.train(tiny_config(), tmp_path, on_metrics=interrupt_at(stop_at))
     assert (summary["stop_reason"], summary["step"]) == ("SIGINT", stop_at)
     assert loop.train(tiny_config(), tmp_path)["stop_reason"] == "num_train_steps"
     assert_same_run(tmp_path, run[0])
 
 
 def test_crashed_run_repeats_its_last_steps_once(run, tmp_path):
-    def crash(step):
+    def crash(step, metrics):
         if step == 6:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        loop.train(tiny_config(), tmp_path, on_log=crash)
+        loop.train(tiny_config(), tmp_path, on_metrics=crash)
     assert Checkpoints(tmp_path).steps() == [4]
     loop.train(tiny_config(), tmp_path)
     assert_same_run(tmp_path, run[0])
@@ -184,7 +190,7 @@ def test_restarts_are_bit_exact_when_resumed(tmp_path, stop_at):
     lines = metrics_lines(tmp_path / "complete")
     assert [line["step"] for line in lines if line["kind"] == "restarted"] == [4, 8]  # not at 12
     assert summary["restarts"] == 2
-    loop.train(config, tmp_path / "resumed", on_log=interrupt_at(stop_at))
+    loop.train(config, tmp_path / "resumed", on_metrics=interrupt_at(stop_at))
     assert loop.train(config, tmp_path / "resumed")["restarts"] == 2
     assert_same_run(tmp_path / "resumed", tmp_path / "complete")
     config.restart_after_steps = 0
@@ -199,6 +205,64 @@ def test_finished_run_does_not_train_further(run):
     assert loop.train(tiny_config(), workdir) == summary
     assert json.loads((workdir / "summary.json").read_text()) == summary
     assert metrics_lines(workdir) == before
+
+
+@pytest.mark.parametrize("shorter", [8, 5], ids=["evaluated", "between evaluations"])
+@pytest.mark.parametrize("changes", [{}, {"restart_after_steps": 4}], ids=["", "restarts"])
+def test_more_steps_continue_bit_exactly(tmp_path, shorter, changes):
+    config = tiny_config("per_step_dense")
+    config.update(changes)
+    complete = loop.train(config, tmp_path / "complete")
+    config.num_train_steps = shorter
+    loop.train(config, tmp_path / "continued")
+    config.num_train_steps, config.checkpoint_every_steps = 12, 2
+    summary = loop.train(config, tmp_path / "continued")
+    checkpoints = (stored_checkpoint(tmp_path / name) for name in ("continued", "complete"))
+    assert trees_equal(*checkpoints)
+    times = dict.fromkeys(("seconds", "compile_seconds", "date"), 0)
+    assert summary | times == complete | times
+    assert run_dir.load_config(tmp_path / "continued") == config.to_dict()
+
+
+def test_fewer_steps_than_trained_raise(run):
+    config = tiny_config()
+    config.num_train_steps = 10
+    message = "a run of 12 training steps: expected num_train_steps of at least that, got 10"
+    with pytest.raises(run_dir.RunError, match=message):
+        loop.train(config, run[0])
+    assert run_dir.load_config(run[0])["num_train_steps"] == 12
+
+
+def test_solved_run_trains_on(tmp_path, always_solved):
+    config = tiny_config("per_step_dense")
+    config.solved_patience = 1
+    loop.train(config, tmp_path / "continued")
+    loop.train(config, tmp_path / "continued")
+    hint = "a larger --config.train_steps_after_solved trains on"
+    assert (tmp_path / "continued" / "train.log").read_text().endswith(f"{hint}\n")
+    config.train_steps_after_solved = 4
+    summary = loop.train(config, tmp_path / "continued")
+    assert (summary["stop_reason"], summary["step"]) == ("solved", 8)
+    loop.train(config, tmp_path / "complete")
+    assert_same_run(tmp_path / "continued", tmp_path / "complete")
+    config.train_steps_after_solved = 0
+    with pytest.raises(run_dir.RunError, match="train_steps_after_solved: 4 stored, 0 given"):
+        loop.train(config, tmp_path / "continued")
+
+
+def test_solved_seeds_stay_while_others_train_on(tmp_path, monkeypatch):
+    errors = {(2,): [0.0, 9.0], (5,): [0.0, 9.0]}
+    monkeypatch.setattr(loop, "_evaluate", lambda *_: errors)
+    config = tiny_config("per_step_dense")
+    config.update(num_seeds=2, solved_patience=1, num_train_steps=8)
+    loop.train(config, tmp_path)
+    config.num_train_steps = 12
+    summary = loop.train(config, tmp_path)
+    assert [member["step"] for member in summary["members"]] == [4, 12]
+    config.train_steps_after_solved = 4
+    message = r"since members stopped before step 12 \(seeds 0\), got 4; choose another --workdir"
+    with pytest.raises(run_dir.RunError, match=message):
+        loop.train(config, tmp_path)
 
 
 def test_other_config_in_the_directory_raises(run):
@@ -285,7 +349,7 @@ def test_nonfinite_inputs_are_skipped_and_counted(tmp_path, monkeypatch):
 
 def test_interrupted_run_is_saved_first(tmp_path):
     config = tiny_config("per_step_dense")
-    loop.train(config, tmp_path / "stopped", on_log=interrupt_at(4))
+    loop.train(config, tmp_path / "stopped", on_metrics=interrupt_at(4))
     assert [line["step"] for line in metrics_lines(tmp_path / "stopped")] == [2, 4]
     loop.train(config, tmp_path / "stopped")
     loop.train(config, tmp_path / "complete")
@@ -333,7 +397,7 @@ def test_ensemble_equals_single_seeds(run, ensemble_run):
 
 
 def test_resumed_ensemble_is_bit_exact(ensemble_run, tmp_path):
-    summary = loop.train(three_seeds(), tmp_path, on_log=interrupt_at(6))
+    summary = loop.train(three_seeds(), tmp_path, on_metrics=interrupt_at(6))
     assert summary["stop_reason"] == "SIGINT"
     loop.train(three_seeds(), tmp_path)
     assert_same_run(tmp_path, ensemble_run[0])
@@ -350,7 +414,7 @@ def test_solved_member_stays_stopped_when_resumed(tmp_path, monkeypatch):
     monkeypatch.setattr(scoring, "evaluate_members", second_is_solved)
     config = three_seeds()
     config.solved_patience = 1
-    loop.train(config, tmp_path, on_log=interrupt_at(8))
+    loop.train(config, tmp_path, on_metrics=interrupt_at(8))
     summary = loop.train(config, tmp_path)
     assert [member["step"] for member in summary["members"]] == [12, 4, 12]
     assert [member["solved_at_step"] for member in summary["members"]] == [None, 4, None]
@@ -396,6 +460,62 @@ def test_signal_after_the_last_step(tmp_path, step, stop_reason, monkeypatch):
 
 def test_interrupted_last_evaluation_is_repeated(tmp_path):
     config = tiny_config("per_step_dense")
-    summary = loop.train(config, tmp_path, on_log=interrupt_at(12))
+    summary = loop.train(config, tmp_path, on_metrics=interrupt_at(12))
     assert (summary["stop_reason"], summary["step"]) == ("SIGINT", 12)
     assert loop.train(config, tmp_path)["stop_reason"] == "num_train_steps"
+
+
+def test_init_from_a_run(run, tmp_path):
+    config = tiny_config()
+    config.update(init_from=str(run[0]), num_train_steps=2, learning_rate=1e-12)
+    config.model.num_slots = 16
+    loop.train(config, tmp_path)
+    trained, source = load_run(tmp_path), load_run(run[0])
+    chex.assert_trees_all_close(trained.params, source.params, rtol=1e-6)
+    log = (tmp_path / "train.log").read_text()
+    assert log.startswith(f"took 342 of 342 parameters from {source.checkpoint}\n")
+    assert run_dir.load_config(tmp_path)["init_from"] == str(run[0])
+
+
+def test_init_from_an_ensemble(tmp_path):
+    config = tiny_config("per_step_dense")
+    config.num_seeds = 2
+    loop.train(config, tmp_path / "two")
+    tuned = tiny_config("per_step_dense")
+    tuned.update(init_from=str(tmp_path / "two"), num_train_steps=2, learning_rate=1e-12)
+    with pytest.raises(ConfigError, match="init_from: expected 1 or 1 seeds, got 2"):
+        loop.train(tuned, tmp_path / "one")
+    tuned.update(num_seeds=2, seed=5)
+    loop.train(tuned, tmp_path / "tuned")
+    params = [load_run(tmp_path / name).params for name in ("two", "tuned")]
+    chex.assert_trees_all_close(*params, rtol=1e-6)
+
+
+def test_init_from_names_what_does_not_fit(run, tmp_path):
+    config = tiny_config()
+    config.update(init_from=str(run[0]), num_train_steps=2)
+    config.task.num_bits = 3
+    loop.train(config, tmp_path / "wider")
+    line, *_ = (tmp_path / "wider" / "train.log").read_text().splitlines()
+    assert line.startswith("took 260 of 363 parameters from ")
+    assert "cell/output/bias (expected float32[3], got float32[2])" in line
+    other = tiny_config("per_step_dense")
+    other.update(init_from=str(run[0]), num_train_steps=2)
+    message = "init_from: expected at least half of 8 values to fit, got 0: cell/controller/Dense_0"
+    with pytest.raises(ConfigError, match=message):
+        loop.train(other, tmp_path / "dense")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nothing", "nothing: expected a run directory with a config.json, got none"),
+        ("nothing.npz", "nothing.npz: no such file"),
+        ("pretrained:sort", r"name: expected FILE.npz or one of .*, got 'sort'"),
+    ],
+)
+def test_init_from_nothing_raises(tmp_path, source, message):
+    config = tiny_config("per_step_dense")
+    config.init_from = source
+    with pytest.raises(ConfigError, match=f"init_from: {message}"):
+        loop.train(config, tmp_path)

@@ -134,14 +134,28 @@ def read_events(workdir):
     return events
 
 
-def test_tensorboard_gets_rates(tmp_path):
+def test_rates_are_not_in_the_file(tmp_path):
+    rates = {"sequences_per_second": 250.0, "learning_rate": {"members": [0.5, None]}}
     with make_logger(tmp_path) as logger:
-        logger.log_rates(4, 250.0, [0.5, None])
+        logger.log_training(4, metrics([[1.0]], [[0]]), [0], [True], rates=rates)
     values = {v.tag: v.simple_value for e in read_events(tmp_path) for v in e.summary.value}
     assert values["training/sequences_per_second"] == 250.0
     assert values["training/learning_rate/members/0"] == 0.5
     assert "training/learning_rate/members/1" not in values
-    assert not (tmp_path / "metrics.jsonl").exists()
+    (line,) = lines(tmp_path)
+    assert not rates.keys() & line.keys()
+
+
+def test_callback_gets_numbers_by_name(tmp_path):
+    calls = []
+    logger = MetricsLogger(tmp_path, 0, 12, 4, 0.0, lambda *call: calls.append(call))
+    with logger:
+        logger.log_training(4, metrics([[0.5]], [[0]]), [0], [True], rates={"learning_rate": 0.1})
+        logger.log_evaluation(4, Copy(), {(10,): [1.5]}, [False])
+    (step, training), (_, evaluation) = calls
+    assert step == 4
+    assert training.items() >= {"training/loss": 0.5, "training/learning_rate": 0.1}.items()
+    assert evaluation == {"evaluation/bit_errors_per_sequence/10": 1.5, "evaluation/solved": 0.0}
 
 
 def test_tensorboard_gets_text(tmp_path):

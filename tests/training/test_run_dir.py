@@ -34,6 +34,12 @@ def test_other_config_raises_with_the_difference(tmp_path):
     assert "batch_size" not in str(error.value)
 
 
+def test_checkpoints_without_a_config_raise(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(run_dir.RunError, match="expected the config of the checkpoints, got none"):
+        run_dir.create_or_validate(tmp_path, tiny_config())
+
+
 NESTED = '{"task": ' + 5000 * '{"a": ' + "1" + 5001 * "}"
 
 
@@ -57,7 +63,7 @@ def test_deeply_nested_config_raises(tmp_path):
         run_dir.load_config(tmp_path)
     assert str(error.value) == (
         f"{tmp_path}/config.json: expected a config in JSON, got: values nested deeper than 32; "
-        "restore the file, or remove the directory"
+        "restore the file, or choose another --workdir"
     )
 
 
