@@ -51,9 +51,16 @@ def get_config(task: str) -> ConfigDict:
         config.curriculum = "growing"
         config.model.controller = "lstm"
         config.model.forget_bias = 1.0
-    else:
-        # With an LSTM controller, more seeds stop at a part of the string.
+        return config
+    # With an LSTM controller, more seeds stop at a part of the string.
+    config.model.num_read_heads = 2
+    config.model.shift_bias = 1.0  # weaker than the default, for heads that also move back
+    if task in ("reverse_string", "duplicate_string"):
         config.restart_after_steps = 4000
-        config.model.num_read_heads = 2
-        config.model.shift_bias = 1.0  # weaker than the default, for heads that also move back
+    else:
+        config.max_grad_norm = 0.2
+    if task == "stack_manipulation":
+        config.curriculum = "growing"
+        config.num_train_steps = 24_000
+        config.restart_after_steps = 6000
     return config

@@ -47,10 +47,11 @@ def chomsky() -> str:
                 *(published["results"].get(model, "") for model in models),
                 f"{statistics.median(accuracies):.1f}",
                 f"{max(accuracies):.1f}",
+                f"{min(accuracies):.1f}",
                 median_range(sequences),
             ]
         )
-    headings = ["task", *models, "NTM, median", "NTM, best", "training sequences"]
+    headings = ["task", *models, "NTM, median", "best", "worst", "training sequences"]
     return table(" | ".join(headings), rows)
 
 
