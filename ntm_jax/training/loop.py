@@ -86,7 +86,7 @@ def train(
         step, state, messages, history = _restore_or_init(workdir, config, checkpoints, trainer)
         ensemble = restore_ensemble(experiment, history, workdir / "metrics.jsonl")
         _check_continues(workdir, config, changed, ensemble, step, state)
-        if changed:
+        if changed:  # also in a new directory, which stays empty if `init_from` fails
             distributed.run_on_process_0(run_dir.write_config, workdir, config)
         first_step = step
         logger: MetricsLogger | NullLogger = NullLogger()
@@ -205,7 +205,7 @@ def _errors_with_checkpoint(workdir: Path, checkpoints: Checkpoints) -> Iterator
 
 def _open_run_dir(stack: contextlib.ExitStack, workdir: Path, config: ConfigDict) -> list[str]:
     stack.enter_context(run_dir.lock(workdir))
-    return run_dir.create_or_validate(workdir, config)
+    return run_dir.check_config(workdir, config)
 
 
 def _check_continues(
@@ -222,7 +222,7 @@ def _check_continues(
             f"{workdir} holds a run of {step} training steps: expected num_train_steps of at least "
             f"that, got {config.num_train_steps}"
         )
-    if "train_steps_after_solved" not in changed:
+    if step == 0 or "train_steps_after_solved" not in changed:
         return
     members = zip(ensemble.seeds, _to_host(state.step).tolist(), strict=True)
     if earlier := [str(seed) for seed, own_step in members if own_step < step]:

@@ -27,8 +27,8 @@ from ntm_jax.training.config import ConfigError, flatten, from_dict, truncate_re
 __all__ = [
     "RunError",
     "append_metrics",
+    "check_config",
     "check_last_step",
-    "create_or_validate",
     "latest_run",
     "load_config",
     "lock",
@@ -86,21 +86,19 @@ def lock(workdir: Path) -> Iterator[None]:
         yield
 
 
-def create_or_validate(workdir: Path, config: Any) -> list[str]:
-    """Writes config.json; in the directory of a run, checks that it trains what `config` describes.
+def check_config(workdir: Path, config: Any) -> list[str]:
+    """Checks that a directory holds no run, or one that trains what `config` describes.
 
     `num_train_steps` and `checkpoint_every_steps` may differ, and `train_steps_after_solved` may be
     larger: what was trained before stays the same.
 
     Returns:
-      Which of these differ from the stored config, which is left as it is.
+      The keys for which the directory has another value, or none.
 
     Raises:
       RunError: the directory holds a run with another config, and the message lists the
         differences; or checkpoints without a config.
-      OSError: the directory cannot be written to.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
     path = workdir / "config.json"
     if not path.exists():
         if (workdir / "checkpoints").exists():
@@ -108,8 +106,7 @@ def create_or_validate(workdir: Path, config: Any) -> list[str]:
                 f"{path}: expected the config of the checkpoints, got none; restore the file, or "
                 "choose another --workdir"
             )
-        write_config(workdir, config)
-        return []
+        return [*flatten(config)]
     stored, given = flatten(load_config(workdir)), flatten(config)
     missing = object()
     changed = [
@@ -137,7 +134,12 @@ def create_or_validate(workdir: Path, config: Any) -> list[str]:
 
 
 def write_config(workdir: Path, config: Any) -> None:
-    """Writes config.json, and removes the summary of a run that ended with another one."""
+    """Writes config.json, and removes the summary of a run that ended with another one.
+
+    Raises:
+      OSError: the directory cannot be written to.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
     write_json(workdir / "config.json", config.to_dict())
     (workdir / "summary.json").unlink(missing_ok=True)
 

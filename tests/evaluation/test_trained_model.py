@@ -21,7 +21,7 @@ TRAIN_STATE = {"count": np.zeros((), np.int32)}
 
 def make_run(workdir, config, step=3):
     """Writes a run directory with initial parameters, and returns them with an ensemble axis."""
-    run_dir.create_or_validate(workdir, config)
+    run_dir.write_config(workdir, config)
     experiment = Experiment.from_config(config)
     inputs = np.zeros((1, 1, experiment.task.input_features), np.float32)
     init = jax.vmap(lambda key: experiment.model.init(key, inputs)["params"])
@@ -66,7 +66,7 @@ def test_memory_can_be_enlarged(tmp_path, memory_init):
 
 
 def test_missing_checkpoint_raises(tmp_path):
-    run_dir.create_or_validate(tmp_path, tiny_config())
+    run_dir.write_config(tmp_path, tiny_config())
     with pytest.raises(CheckpointError, match="expected a checkpoint, got none yet"):
         load_run(tmp_path)
 
@@ -145,7 +145,7 @@ def test_no_finite_member_raises(tmp_path):
 
 
 def test_missing_checkpoints_are_named(tmp_path):
-    run_dir.create_or_validate(tmp_path, tiny_config())
+    run_dir.write_config(tmp_path, tiny_config())
     with pytest.raises(CheckpointError) as error:
         load_run(tmp_path)
     assert str(error.value) == f"{tmp_path}/checkpoints: expected a checkpoint, got none yet"

@@ -519,3 +519,5 @@ def test_init_from_nothing_raises(tmp_path, source, message):
     config.init_from = source
     with pytest.raises(ConfigError, match=f"init_from: {message}"):
         loop.train(config, tmp_path)
+    config.init_from = ""  # in the same directory, where no run began
+    assert loop.train(config, tmp_path)["step"] == 12

@@ -17,18 +17,18 @@ def line(step):
 
 def test_config_round_trip(tmp_path):
     config = tiny_config()
-    run_dir.create_or_validate(tmp_path / "run", config)
+    run_dir.write_config(tmp_path / "run", config)
     assert run_dir.load_config(tmp_path / "run") == config.to_dict()
-    run_dir.create_or_validate(tmp_path / "run", config)
+    assert run_dir.check_config(tmp_path / "run", config) == []
 
 
 def test_other_config_raises_with_the_difference(tmp_path):
-    run_dir.create_or_validate(tmp_path, tiny_config())
+    run_dir.write_config(tmp_path, tiny_config())
     other = tiny_config()
     other.learning_rate = 0.5
     other.model.num_slots = 64
     with pytest.raises(run_dir.RunError) as error:
-        run_dir.create_or_validate(tmp_path, other)
+        run_dir.check_config(tmp_path, other)
     assert "learning_rate: 0.002 stored, 0.5 given" in str(error.value)
     assert "model.num_slots: 8 stored, 64 given" in str(error.value)
     assert "batch_size" not in str(error.value)
@@ -37,7 +37,7 @@ def test_other_config_raises_with_the_difference(tmp_path):
 def test_checkpoints_without_a_config_raise(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(run_dir.RunError, match="expected the config of the checkpoints, got none"):
-        run_dir.create_or_validate(tmp_path, tiny_config())
+        run_dir.check_config(tmp_path, tiny_config())
 
 
 NESTED = '{"task": ' + 5000 * '{"a": ' + "1" + 5001 * "}"
@@ -99,19 +99,19 @@ def test_mistyped_config_names_file_and_key(tmp_path, key, value, message):
 
 def test_missing_keys_keep_the_old_behaviour(tmp_path):
     config = tiny_config()
-    run_dir.create_or_validate(tmp_path, config)
+    run_dir.write_config(tmp_path, config)
     stored = json.loads((tmp_path / "config.json").read_text())
     del stored["max_grad_value"], stored["model"]["train_num_slots"]
     (tmp_path / "config.json").write_text(json.dumps(stored))
     assert run_dir.load_config(tmp_path) == config.to_dict()
-    run_dir.create_or_validate(tmp_path, config)
+    assert run_dir.check_config(tmp_path, config) == []
     config.max_grad_value = 10.0
     with pytest.raises(run_dir.RunError, match=r"max_grad_value: 0\.0 stored, 10\.0 given"):
-        run_dir.create_or_validate(tmp_path, config)
+        run_dir.check_config(tmp_path, config)
 
 
 def test_invalid_config_names_the_file(tmp_path):
-    run_dir.create_or_validate(tmp_path, tiny_config())
+    run_dir.write_config(tmp_path, tiny_config())
     stored = json.loads((tmp_path / "config.json").read_text())
     del stored["adam_b2"]
     (tmp_path / "config.json").write_text(json.dumps(stored))
@@ -159,7 +159,7 @@ def test_missing_run_raises(tmp_path):
 
 def test_latest_run_changed_last(tmp_path):
     for age, name in enumerate(["new", "old", "older"]):
-        run_dir.create_or_validate(tmp_path / name, tiny_config())
+        run_dir.write_config(tmp_path / name, tiny_config())
         run_dir.append_metrics(tmp_path / name, line(1))
         os.utime(tmp_path / name / "metrics.jsonl", (1e9 - age, 1e9 - age))
     (tmp_path / "no_run").mkdir()
