@@ -16,6 +16,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict
 
+from ntm_jax.runtime import provenance
 from ntm_jax.training.config import plural
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,8 +24,6 @@ ROOT = Path(__file__).resolve().parents[1]
 SEED = 2**31
 # Evaluations in a memory larger than the training memory, by task: sizes, slots, sequences.
 _ENLARGED = {"copy": (({"length": (300,)}, 512, 64), ({"length": (1000,)}, 2048, 32))}
-# Entries of a summary and an evaluation that a result file has apart, or not at all.
-_PLACE = ("command", "date", "git", "host")
 
 RUNS = flags.DEFINE_string("runs", None, "Directory to keep runs in; temporary if not given.")
 
@@ -72,9 +71,10 @@ def train(config: str, overrides: Mapping[str, Any], workdir: Path) -> str:
 
 
 def load_summary(workdir: Path) -> dict[str, Any]:
-    """Reads the summary of a finished run, without what says where it ran."""
+    """Reads the summary of a finished run, with no provenance but its versions and devices."""
     summary = json.loads((workdir / "summary.json").read_text())
-    return {name: value for name, value in summary.items() if name not in _PLACE}
+    kept = ("versions", "devices")
+    return {k: v for k, v in summary.items() if k in kept or k not in provenance.FIELDS}
 
 
 def evaluate(
@@ -102,8 +102,8 @@ def evaluate(
     _run("eval.py", f"--workdir={workdir}", f"--json={path}", f"--seed={seed}", *words)
     evaluation = json.loads(path.read_text())
     step = int(Path(evaluation.pop("checkpoint")).name)
-    places = (*_PLACE, "versions", "devices")
-    return {k: v for k, v in evaluation.items() if k not in places} | {"step": step}
+    kept = {k: v for k, v in evaluation.items() if k not in provenance.FIELDS}
+    return kept | {"step": step}
 
 
 def evaluate_enlarged(workdir: Path, task: str) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ _WRONG = {
     tuple: ((), (0,), (-1,)),
     bool: (),
 }
-# What messages say of most keys, which docs/settings.md says once.
+# Parts of messages that apply to most keys; docs/settings.md states them once.
 _COMMON = (
     "a finite number",
     "a number from -1e+30 to 1e+30",

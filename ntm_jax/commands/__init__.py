@@ -1,8 +1,8 @@
 """The commands: one module each, which defines its flags when it is imported."""
 
 import importlib
-import sys
-from pathlib import Path
+
+from ntm_jax.runtime import command_line
 
 
 def run_train() -> None:
@@ -25,5 +25,5 @@ def _run(name: str) -> None:
         module = importlib.import_module(f"ntm_jax.commands.{name}")
     except ModuleNotFoundError as error:
         install = "pip install -r requirements.txt, or pip install 'ntm_jax[train]'"
-        sys.exit(f"{Path(sys.argv[0]).name}: expected {error.name}, got no such package; {install}")
+        command_line.fail(f"expected {error.name}, got no such package; {install}")
     module.run()

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from ntm_jax.evaluation.tables import align
+from ntm_jax.evaluation.tables import align, describe_metric
 from ntm_jax.runtime import command_line
 from ntm_jax.runtime.files import write_file
 from ntm_jax.tasks.base import Size, describe_size, format_size, parse_size
@@ -87,7 +87,7 @@ def compare(runs: Sequence[_Run]) -> list[dict[str, Any]]:
         members = run.ensemble.trackers
         solved = [t.solved_at_step for t in members if t.solved_at_step is not None]
         sequences = [step * run.config["batch_size"] for step in solved]
-        metric = run.task.metric.removesuffix("_per_sequence").replace("_", " ")
+        metric, _ = describe_metric(run.task.metric)
         errors = {
             f"{metric} {format_size(size)}": float(np.median([t.errors[size] for t in members]))
             for size in members[0].errors

@@ -213,32 +213,32 @@ def _evaluate(trained: TrainedModel, sizes: Sequence[Size], outputs: dict[str, P
     """Writes and prints what the flags ask for."""
     slot_warnings = [f"{warning}; use --slots" for warning in trained.slot_warnings(sizes)]
     for warning in (*trained.warnings, *slot_warnings):
-        print(f"eval.py: warning: {warning}", file=sys.stderr)
+        print(f"{command_line.script_name()}: warning: {warning}", file=sys.stderr)
     show = functools.partial(print, file=sys.stderr if _JSON.value == "-" else sys.stdout)
     show(tables.describe(trained))
     results = _score(trained, sizes)
+
+    @functools.cache
+    def document() -> dict[str, Any]:
+        origin = {"seed": _SEED.value, **provenance.provenance()}
+        return origin | tables.as_json(trained, results)
+
     lines = []
     try:  # files first: printing may fail
-        for path in _write_files(trained, sizes, results, outputs):
+        for path in _write_files(trained, sizes, document, outputs):
             lines.append(f"wrote {path}")
     finally:
         if _JSON.value == "-":
-            print(json.dumps(_document(trained, results), indent=2), flush=True)
+            print(json.dumps(document(), indent=2), flush=True)
         _show_tables(trained, sizes, results, show)
         for line in lines:
             show(line)
 
 
-def _document(trained: TrainedModel, results: Sequence[Sequence[Result]]) -> dict[str, Any]:
-    """Returns the results as JSON, with what they come from."""
-    origin = {"seed": _SEED.value, **provenance.provenance()}
-    return origin | tables.as_json(trained, results)
-
-
 def _write_files(
     trained: TrainedModel,
     sizes: Sequence[Size],
-    results: Sequence[Sequence[Result]],
+    document: Callable[[], dict[str, Any]],
     outputs: dict[str, Path],
 ) -> Iterator[Path]:
     """Writes the files that the flags ask for, and yields the path of each."""
@@ -263,8 +263,8 @@ def _write_files(
         animation.save_training_animation(examples, path, f"Training: {trained.name}")
 
     writers: dict[str, Callable[[Path], None]] = {
-        "json": lambda path: write_json(path, _document(trained, results)),
-        "export": lambda path: model_files.export(trained, path, _document(trained, results)),
+        "json": lambda path: write_json(path, document()),
+        "export": lambda path: model_files.export(trained, path, document()),
         "trace": lambda path: traces.save_trace(example(), path),
         "animate": animate,
         "animate_training": animate_training,
@@ -353,7 +353,10 @@ def _restore() -> TrainedModel:
     except RunError as error:
         if _MEMBER.value is not None:
             raise
-        print(f"eval.py: {error}; evaluating the pretrained copy_ntm", file=sys.stderr)
+        print(
+            f"{command_line.script_name()}: {error}; evaluating the pretrained copy_ntm",
+            file=sys.stderr,
+        )
         return load_model("copy_ntm", _SLOTS.value)
     return load_run(workdir, _SLOTS.value, _MEMBER.value)
 

@@ -157,7 +157,7 @@ def _load_config(argument: str) -> tuple[ConfigDict, str]:
 
 
 def _usage() -> str:
-    script = Path(sys.argv[0]).name
+    script = command_line.script_name()
     command = f"python {script}" if script.endswith(".py") else script
     configs = sorted(path.stem for path in _CONFIGS.glob("*.py"))
     return (
@@ -200,7 +200,7 @@ def main(overrides: Sequence[str]) -> None:
         if stop_reason in signal.Signals.__members__:
             status = 128 + signal.Signals[stop_reason]
     except (CheckpointError, ConfigError, RunError, TrainingError) as error:
-        status = f"{Path(sys.argv[0]).name}: {error}"
+        status = f"{command_line.script_name()}: {error}"
     except KeyboardInterrupt:  # the second Ctrl-C
         status = 130
     distributed.shutdown_and_exit(status)

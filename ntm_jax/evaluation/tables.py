@@ -19,6 +19,7 @@ __all__ = [
     "align",
     "as_json",
     "describe",
+    "describe_metric",
     "ensemble_table",
     "results_table",
     "success_rate",
@@ -43,7 +44,7 @@ def results_table(task: Task, results: Sequence[Result]) -> str:
     has_optimum = any(r.metrics.get(optimum) != r.bits_per_sequence for r in results)
     names = [name for name in results[0].metrics if has_optimum or name != optimum]
     header = [(axis, "") for axis in task.size_axes]
-    header += [_HEADINGS.get(name) or _heading(name) for name in names]
+    header += [_HEADINGS.get(name) or describe_metric(name) for name in names]
     rows = [
         [
             *map(str, result.size),
@@ -62,7 +63,8 @@ _HEADINGS = {
 }
 
 
-def _heading(name: str) -> tuple[str, str]:
+def describe_metric(name: str) -> tuple[str, str]:
+    """Returns a metric in words, and "per sequence" if it is a number per sequence."""
     words = name.removesuffix("_per_sequence").replace("_", " ")
     return words, "per sequence" if name.endswith("_per_sequence") else ""
 

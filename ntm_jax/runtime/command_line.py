@@ -16,7 +16,7 @@ from absl import app, flags
 
 from ntm_jax.runtime.files import one_line
 
-__all__ = ["SafeStream", "fail", "local_path", "parse_flags", "run"]
+__all__ = ["SafeStream", "fail", "local_path", "parse_flags", "run", "script_name"]
 
 
 class SafeStream:
@@ -70,9 +70,14 @@ def run(main: Callable[[Any], None], flags_parser: Callable[[list[str]], Any], m
         fail(f"out of memory: {one_line(str(error) or 'try smaller sizes')}")
 
 
+def script_name() -> str:
+    """Returns the name under which the command was called, such as "train.py" or "ntm-train"."""
+    return Path(sys.argv[0]).name
+
+
 def fail(message: object) -> NoReturn:
     """Exits with status 1 and a line on standard error that starts with the script's name."""
-    sys.exit(f"{Path(sys.argv[0]).name}: {message}")
+    sys.exit(f"{script_name()}: {message}")
 
 
 def local_path(flag: str, text: str) -> Path:

@@ -11,7 +11,9 @@ from typing import Any
 
 import jax
 
-__all__ = ["provenance"]
+__all__ = ["FIELDS", "provenance"]
+
+FIELDS = ("command", "date", "git", "versions", "host", "devices")
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 _SOURCE = Path(__file__).parents[1]
@@ -21,9 +23,9 @@ def provenance() -> dict[str, Any]:
     """Returns how and where this process computes.
 
     Returns:
-      A dict for a JSON file with the keys "command", "date" (UTC, ISO 8601), "git" (the commit of
-      the checkout of ntm_jax, and whether its tracked files are unchanged; None for an installed
-      package), "versions", "host" and "devices".
+      A dict for a JSON file with the keys `FIELDS`. "date" is in UTC, as ISO 8601; "git" has the
+      commit of the checkout of ntm_jax, and whether its tracked files are unchanged, or is None for
+      an installed package.
     """
     return {
         "command": " ".join(shlex.join(["python", *sys.argv]).split()),

@@ -26,7 +26,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import RecordWriter
 
-from ntm_jax.evaluation import traces
+from ntm_jax.evaluation import tables, traces
 from ntm_jax.evaluation.traces import ExampleTrace
 from ntm_jax.runtime import files
 from ntm_jax.runtime.command_line import SafeStream
@@ -240,7 +240,7 @@ class MetricsLogger:
             verdict = "  solved" if solved[0] else ""
         self.log(
             f"step {step:>6}  {self.seconds:6.1f} s  "
-            f"{task.metric.removesuffix('_per_sequence').replace('_', ' ')} "
+            f"{tables.describe_metric(task.metric)[0]} "
             f"by {' x '.join(task.size_axes) or 'size'}  {medians}{verdict}"
         )
 

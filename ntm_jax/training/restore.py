@@ -132,7 +132,7 @@ def take_params(params: Any, trained: TrainedModel) -> tuple[Any, str]:
       trained: one model, for all members, or E of them.
 
     Returns:
-      The parameters, and a sentence that says which were not replaced.
+      The parameters, and a line for the log that lists those not replaced.
 
     Raises:
       ConfigError: another number of members, or less than half of the values fit.

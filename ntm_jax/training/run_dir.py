@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ntm_jax.runtime import files
+from ntm_jax.runtime import files, provenance
 from ntm_jax.training import legacy
 from ntm_jax.training.config import ConfigError, flatten, from_dict, truncate_repr, validate
 
@@ -41,10 +41,7 @@ __all__ = [
 ]
 
 # Entries of a summary that differ between runs with the same results.
-_RUNTIME_FIELDS = (
-    *("seconds", "compile_seconds", "devices"),
-    *("command", "date", "git", "versions", "host"),  # of `provenance`
-)
+_RUNTIME_FIELDS = ("seconds", "compile_seconds", *provenance.FIELDS)
 # Errors of file systems without locks, such as Lustre, NFS and FUSE.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
