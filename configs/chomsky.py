@@ -30,6 +30,9 @@ _ONE_SYMBOL = (
     "solve_equation",
 )
 
+# Expressions with brackets: far more sequences than for the others, and still not learned.
+_BRACKETS = ("modular_arithmetic", "solve_equation")
+
 
 def get_config(task: str) -> ConfigDict:
     """Returns the configuration of a task.
@@ -51,6 +54,14 @@ def get_config(task: str) -> ConfigDict:
         config.curriculum = "growing"
         config.model.controller = "lstm"
         config.model.forget_bias = 1.0
+        if task in _BRACKETS:
+            config.batch_size = 32
+            config.max_grad_norm = 0.2
+            config.learning_rate_half_life = 15_000
+            config.curriculum_loss_threshold = 0.2  # lengths grow before all answers are right
+            config.model.shift_bias = 0.0  # a stack moves back as often as forward
+            config.model.train_num_slots = (16, 32)  # brackets are at most 13 deep
+            config.model.num_slots = 32
         return config
     # With an LSTM controller, more seeds stop at a part of the string.
     config.model.num_read_heads = 2
