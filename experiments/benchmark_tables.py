@@ -160,16 +160,18 @@ def ensemble_vs_sequential() -> str:
 
 
 def gpu_speed() -> str:
-    """Returns the speed of each program on a GPU."""
-    rows = []
+    """Returns the speed of training and of forward passes on a GPU."""
+    groups: dict[tuple[Any, ...], dict[str, tuple[str, str]]] = {}
     for row in _read("gpu")["speed"]:
         rate = row["sequences_per_second"]["median"]
-        cells = row["controller"], row["batch_size"], row["program"]
-        buffers = "yes" if "WHILE" in row["XLA_FLAGS"] else "no"
-        times = number(1000 * row["batch_size"] / rate), f"{row['compile_seconds']:.1f}"
-        rows.append((*cells, buffers, number(rate, 4), *times))
-    header = "controller | batch | program | loops in command buffers"
-    return table(f"{header} | sequences per second | ms per batch | compile time (s)", rows)
+        sequences, option = row["batch_size"] * row["num_seeds"], row["XLA_FLAGS"]
+        buffers = "kernels and loops" if "WHILE" in option else "nothing" if option else "kernels"
+        key = row["controller"], row["num_seeds"], row["batch_size"], buffers
+        cells = number(1000 * sequences / rate), number(rate, 4)
+        groups.setdefault(key, {})[row["program"]] = cells
+    rows = [(*key, *group["training"], *group["forward"]) for key, group in groups.items()]
+    header = "controller | members | batch | command buffers hold | training step (ms)"
+    return table(f"{header} | sequences per second | forward (ms) | sequences per second", rows)
 
 
 def gpu_ensemble() -> str:
@@ -188,8 +190,10 @@ def gpu_ensemble() -> str:
         ("training steps", f"{lines[-1]['step']:,}"),
         ("seconds until the end", f"{run['summary']['seconds']:.0f}"),
         ("of these: until the first 100 training steps are done", f"{lines[0]['seconds']:.0f}"),
-        ("of these: the first evaluation", f"{evaluation:.0f}"),
+        ("of these: the first evaluation", f"{evaluation:.1f}"),
         ("ms per training step of all seeds", median_range(steps, "{:.2f}")),
+        ("seconds of compilation of the training step", f"{run['summary']['compile_seconds']:.0f}"),
+        ("the same with a filled cache", f"{run['with_cache']['compile_seconds']:.0f}"),
     ]
     return table(" | ", rows)
 

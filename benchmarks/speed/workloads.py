@@ -17,7 +17,16 @@ from ntm_jax.training import config as configs
 from ntm_jax.training.experiment import Experiment
 from ntm_jax.training.trainer import Trainer
 
-__all__ = ["BFLOAT16", "CONTROLLERS", "LSTM", "NTM", "flax_lstm", "make_config", "ntm"]
+__all__ = [
+    "BFLOAT16",
+    "CONTROLLERS",
+    "LSTM",
+    "NTM",
+    "candidates",
+    "flax_lstm",
+    "make_config",
+    "ntm",
+]
 
 NTM, BFLOAT16 = "ntm_jax", "ntm_jax (bfloat16)"
 LSTM = "flax RNN(OptimizedLSTMCell)"
@@ -69,7 +78,7 @@ def ntm(
     config.model.dtype = dtype
     experiment = Experiment.from_config(config)
     facts = {"system": NTM if dtype == "float32" else BFLOAT16, "controller": controller}
-    return _candidates(experiment.model, experiment, config, facts)
+    return candidates(experiment.model, experiment, config, facts)
 
 
 def flax_lstm(batch_size: int) -> list[Candidate]:
@@ -77,12 +86,13 @@ def flax_lstm(batch_size: int) -> list[Candidate]:
     config = make_config("lstm", batch_size, 1)
     experiment = Experiment.from_config(config)
     model = LSTMBaseline(experiment.task.output_features)
-    return _candidates(model, experiment, config, {"system": LSTM, "controller": None})
+    return candidates(model, experiment, config, {"system": LSTM, "controller": None})
 
 
-def _candidates(
+def candidates(
     model: nn.Module, experiment: Experiment, config: ConfigDict, facts: dict[str, Any]
 ) -> list[Candidate]:
+    """Returns training and forward passes of a model, compiled; `facts` describe it."""
     batch_size, num_seeds = config.batch_size, config.num_seeds
     seeds = configs.member_seeds(config)
     trainer = Trainer([model], experiment.task, experiment.optimizer, batch_size, seeds)

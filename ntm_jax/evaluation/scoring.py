@@ -21,6 +21,7 @@ __all__ = [
     "AccuracyBreakdown",
     "Result",
     "accuracy_by_step",
+    "compile_evaluation",
     "evaluate",
     "evaluate_batch",
     "evaluate_members",
@@ -135,6 +136,23 @@ def evaluate_members(
             [Result(size, num_sequences, dict(zip(means, m, strict=True))) for m in members]
         )
     return [list(member) for member in zip(*results, strict=True)]
+
+
+def compile_evaluation(
+    model: nn.Module,
+    params: Any,
+    task: Task,
+    sizes: Sequence[int | Size],
+    num_sequences: int = 256,
+) -> None:
+    """Compiles the programs that `evaluate_members` runs with the same arguments.
+
+    Compiling holds no Python lock: in a thread, it overlaps with other compilations.
+    """
+    for size in map(_as_tuple, sizes):
+        for batch_size, key in dict(_split(task, size, num_sequences, seed=0)).items():
+            sharded = _shard_members(params, batch_size)
+            _scores.lower(model, task, size, batch_size, sharded, key).compile()
 
 
 def evaluate_batch(model: nn.Module, params: Any, task: Task, batch: Batch) -> Result:

@@ -1,5 +1,6 @@
 """The training loop: `train(config, workdir)`."""
 
+import concurrent.futures
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
@@ -101,9 +102,11 @@ def train(
         for line in (*messages, _start_message(config, workdir, trainer, num_params, step)):
             logger.log(line)
         compile_seconds = 0.0
+        compilations = _compile_evaluations(stack, experiment, config, state)
 
         while True:
             if _evaluation_is_due(experiment, ensemble, step):
+                concurrent.futures.wait(compilations)
                 errors = _evaluate(experiment, config, state, step, signals)
                 if errors is not None:  # not interrupted
                     ensemble.update(step, errors)
@@ -270,6 +273,25 @@ def _save(checkpoints: Checkpoints, trainer: Trainer, state: TrainState, step: i
 
 def _evaluation_is_due(experiment: Experiment, ensemble: Ensemble, step: int) -> bool:
     return experiment.is_evaluated(step) and ensemble.evaluated_at_step != step
+
+
+def _compile_evaluations(
+    stack: contextlib.ExitStack, experiment: Experiment, config: ConfigDict, state: TrainState
+) -> list[concurrent.futures.Future]:
+    """Compiles the evaluations in a thread while the training step is compiled.
+
+    On a GPU these take about as long as the training step. A CPU has no idle cores for them.
+    """
+    if jax.default_backend() == "cpu":
+        return []
+    params = distributed.fetch_to_host(state.ema_params)  # training donates the state
+    executor = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+    stack.callback(executor.shutdown, cancel_futures=True)
+    args = experiment.model, params, experiment.task
+    return [
+        executor.submit(scoring.compile_evaluation, *args, [size], config.num_eval_sequences)
+        for size in experiment.eval_sizes
+    ]
 
 
 def _evaluate(

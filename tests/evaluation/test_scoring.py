@@ -82,3 +82,21 @@ def test_result_is_independent_of_other_sizes():
 def test_invalid_size_raises():
     with pytest.raises(ValueError, match="length: expected at least 1, got 0"):
         evaluation.evaluate(Copier(), {}, Copy(), [3, 0])
+
+
+def test_compiled_evaluation_is_reused(caplog):
+    config = tiny_config()
+    experiment = Experiment.from_config(config)
+    params = jax.device_get(experiment.make_trainer().init().params)
+    args = experiment.model, params, experiment.task, [3, 5], 6
+
+    def num_compilations(function, *args):
+        caplog.clear()
+        with jax.log_compiles():
+            function(*args)
+        messages = [record.getMessage() for record in caplog.records]
+        return sum(message.startswith("Compiling jit(_scores)") for message in messages)
+
+    assert num_compilations(evaluation.scoring.compile_evaluation, *args) == 2
+    assert num_compilations(evaluation.scoring.evaluate_members, *args, 1) == 0
+    assert num_compilations(evaluation.scoring.evaluate_members, *args[:3], [4], 6) == 1

@@ -132,6 +132,21 @@ def test_metrics_are_fetched_once_per_log_line(tmp_path, monkeypatch):
     assert per_line == [1, 2, 3, 4, 5, 6]
 
 
+def test_evaluation_is_compiled_in_a_thread(run, tmp_path, monkeypatch):
+    compiled = []
+    compile_evaluation = scoring.compile_evaluation
+
+    def record(*args):
+        compile_evaluation(*args)
+        compiled.extend(args[3])
+
+    monkeypatch.setattr(scoring, "compile_evaluation", record)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    loop.train(tiny_config(), tmp_path)
+    assert [format_size(size) for size in compiled] == [*run[1]["bit_errors_per_sequence"]]
+    assert_same_run(tmp_path, run[0])
+
+
 def test_restored_model_repeats_the_evaluation(run):
     workdir, summary = run
     config, trained = run_dir.load_config(workdir), load_run(workdir)
