@@ -2,11 +2,12 @@
 
     python -m experiments.chomsky --tasks=parity_check,reverse_string
 
-chomsky.jsonl gets one line per task: the summary of training, and for each seed the fraction of
-correct symbols at each length. A task with a stored line is not trained again; with --runs, an
-interrupted run is resumed.
+chomsky.jsonl gets one line per task: the summary of training, and for each seed the length that a
+growing curriculum reached and the fraction of correct symbols at each length. A task with a stored
+line is not trained again; with --runs, an interrupted run is resumed.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,23 @@ def main(argv: list[str]) -> None:
                 "command": cli.train(config, {"num_seeds": _NUM_SEEDS}, workdir),
                 "host": cli.host(),
                 "summary": cli.load_summary(workdir),
+                "longest_training_length": longest_training_length(workdir),
                 "num_slots": _NUM_SLOTS,
                 "sequences_per_length": _NUM_SEQUENCES,
                 "accuracy": _evaluate(workdir),
             }
         results.append("chomsky", line)
+
+
+def longest_training_length(workdir: Path) -> list[float] | None:
+    """Returns the length that the curriculum of each seed reached; None without a growing one."""
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    last = [line for line in lines if line["kind"] == "training"][-1]
+    if "curriculum_progress" not in last:
+        return None
+    shortest, longest = ChomskyTask.min_length, ChomskyTask.max_length
+    progress = last["curriculum_progress"]["members"]
+    return [round(shortest + each * (longest - shortest), 1) for each in progress]
 
 
 def _evaluate(workdir: Path) -> list[list[float]]:

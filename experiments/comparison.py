@@ -36,15 +36,15 @@ def comparison(task: str) -> str:
 def chomsky() -> str:
     """Returns a row for each task of the Chomsky hierarchy: published accuracies, then ours."""
     models = ("RNN", "Stack-RNN", "Tape-RNN", "Transformer", "LSTM")
+    published = {line["name"]: line["results"] for line in find(_PUBLISHED, task="chomsky")}
     rows = []
     for line in read("chomsky"):
-        (published,) = find(_PUBLISHED, task="chomsky", name=line["name"])
         accuracies = [100 * statistics.fmean(seed) for seed in line["accuracy"]]
         sequences = [member["sequences"] for member in line["summary"]["members"]]
         rows.append(
             [
                 line["name"].replace("_", " "),
-                *(published["results"].get(model, "") for model in models),
+                *(published.get(line["name"], {}).get(model, "") for model in models),
                 f"{statistics.median(accuracies):.1f}",
                 f"{max(accuracies):.1f}",
                 f"{min(accuracies):.1f}",
