@@ -66,8 +66,10 @@ def cosine_similarity(key: jax.Array, memory: jax.Array) -> jax.Array:
       AssertionError: the shapes do not match.
     """
     check_shapes(key=(key, "M"), memory=(memory, "NM"))
+    # Transposed once, so that a memory that `access_memory` transposed is used as it is stored.
+    transposed = memory.T
     # Not divided by the product of the norms: it can overflow, and gradients would be NaN.
-    return memory @ key / _norm(key) / _norm(memory)
+    return key @ transposed / _norm(key) / _norm(transposed.T)
 
 
 def content_weights(memory: jax.Array, key: jax.Array, strength: jax.Array) -> jax.Array:

@@ -351,8 +351,13 @@ def access_memory(
         write_keys=(interface.write.key, "WM"),
     )
     address = jax.vmap(address, in_axes=(None, 0, 0))
-    write_weights = address(memory, write_weights, interface.write)
-    memory = memory_ops.write(memory, write_weights, interface.erase, interface.add)
-    read_weights = address(memory, read_weights, interface.read)
-    read_vectors = jax.vmap(memory_ops.read, in_axes=(None, 0))(memory, read_weights)
-    return StepTrace(interface, memory, read_weights, write_weights, read_vectors)
+    # XLA vectorizes the last axis, and there are more slots than values per slot. Each use has its
+    # own transposition, so that XLA cancels all of them, also in the gradient. The scan of an `NTM`
+    # cancels those at both ends of a step.
+    transposed = memory.T
+    write_weights = address(transposed.T, write_weights, interface.write)
+    memory = memory_ops.write(transposed.T, write_weights, interface.erase, interface.add)
+    transposed = memory.T
+    read_weights = address(transposed.T, read_weights, interface.read)
+    read_vectors = jax.vmap(memory_ops.read, in_axes=(None, 0))(transposed.T, read_weights)
+    return StepTrace(interface, transposed.T, read_weights, write_weights, read_vectors)

@@ -95,11 +95,13 @@ def write(
         erase_vectors=(erase_vectors, "WM"),
         add_vectors=(add_vectors, "WM"),
     )
+    # `access_memory` says why it is transposed. Both equations are symmetric in slots and values.
+    transposed = memory.T
     for head_weights, vector in zip(weights, erase_vectors, strict=True):
-        memory = erase(memory, head_weights, vector)
+        transposed = erase(transposed, vector, head_weights)
     for head_weights, vector in zip(weights, add_vectors, strict=True):
-        memory = add(memory, head_weights, vector)
-    return memory
+        transposed = add(transposed, vector, head_weights)
+    return transposed.T
 
 
 def _outer(weights: jax.Array, vector: jax.Array) -> jax.Array:

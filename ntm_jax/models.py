@@ -143,8 +143,21 @@ class NTM(RNN):
     def _scan_steps(
         self, initial: NTMState, carry: NTMState, inputs: jax.Array, *xs: Any
     ) -> tuple[NTMState, jax.Array]:
-        """Scans the cell over the sequence, with addressing noise."""
-        return super()._scan_steps(initial, carry, inputs, *xs, self._addressing_noise(inputs))
+        """Scans the cell over the sequence, with addressing noise.
+
+        Between the steps the memory is transposed; `access_memory` says why.
+        """
+        initial, carry = _transpose_memory(initial), _transpose_memory(carry)
+        noise = self._addressing_noise(inputs)
+        carry, outputs = super()._scan_steps(initial, carry, inputs, *xs, noise)
+        return _transpose_memory(carry), outputs
+
+    @nn.nowrap
+    def _call_cell(
+        self, cell: nn.RNNCellBase, carry: NTMState, *args: Any
+    ) -> tuple[NTMState, jax.Array]:
+        carry, outputs = cell(_transpose_memory(carry), *args)
+        return _transpose_memory(carry), outputs
 
     def _addressing_noise(self, inputs: jax.Array) -> jax.Array | None:
         """Returns the noise of all steps, [1, T, interface size], or None without noise."""
@@ -156,6 +169,10 @@ class NTM(RNN):
         # Drawn once, because a draw in every step of the scan is slow.
         noise = self.cell.interface_spec.addressing_noise(self.make_rng("dropout"), shape)
         return self.addressing_noise_std * noise
+
+
+def _transpose_memory(state: NTMState) -> NTMState:
+    return state._replace(memory=jnp.swapaxes(state.memory, -1, -2))
 
 
 def trace(

@@ -174,7 +174,7 @@ class RNN(nn.Module):
             step_inputs, mask, reset, *others = step_xs
             if reset is not None:
                 carry = select_carry(reset, cast_like(initial, carry), carry)
-            new_carry, outputs = cell(carry, step_inputs, *others)
+            new_carry, outputs = self._call_cell(cell, carry, step_inputs, *others)
             new_carry = cast_like(new_carry, carry)
             if mask is None:
                 return new_carry, outputs
@@ -187,6 +187,11 @@ class RNN(nn.Module):
         if self.remat_chunk_size:
             return self._scan_chunks(scan, carry, inputs, *xs)
         return scan(self.cell, carry, (inputs, *xs))
+
+    @nn.nowrap
+    def _call_cell(self, cell: nn.RNNCellBase, carry: Any, *args: Any) -> tuple[Any, jax.Array]:
+        """Runs one step; a subclass may keep the carry in another form between the steps."""
+        return cell(carry, *args)
 
     @nn.nowrap  # Flax's tabulate would warn of its argument
     def _make_scan(self, function: Callable[..., Any], time_axis: int) -> Callable[..., Any]:
