@@ -10,8 +10,8 @@ import jax
 
 __all__ = ["enable_compilation_cache", "set_fast_compile_flags"]
 
-# An NTM step is many small operations, which LLVM's later passes do not speed up.
-# benchmarks/start_up.py measures the effect on the start-up time.
+# Both save seconds of compilation, which benchmarks/startup.py measures. With them a training step
+# takes about as long, and a forward pass longer.
 _FLAGS = "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
 # XLA flags are not stable, and an unknown flag aborts the process.
 _FLAGS_VALID_BEFORE = (0, 11)
