@@ -95,7 +95,7 @@ def write(
         erase_vectors=(erase_vectors, "WM"),
         add_vectors=(add_vectors, "WM"),
     )
-    # `access_memory` says why it is transposed. Both equations are symmetric in slots and values.
+    # See `access_memory`. Both equations are symmetric in slots and values.
     transposed = memory.T
     for head_weights, vector in zip(weights, erase_vectors, strict=True):
         transposed = erase(transposed, vector, head_weights)

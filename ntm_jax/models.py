@@ -145,7 +145,7 @@ class NTM(RNN):
     ) -> tuple[NTMState, jax.Array]:
         """Scans the cell over the sequence, with addressing noise.
 
-        Between the steps the memory is transposed; `access_memory` says why.
+        Between the steps the memory is transposed, for the reason given in `access_memory`.
         """
         initial, carry = _transpose_memory(initial), _transpose_memory(carry)
         noise = self._addressing_noise(inputs)

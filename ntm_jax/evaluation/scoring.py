@@ -147,7 +147,7 @@ def compile_evaluation(
 ) -> None:
     """Compiles the programs that `evaluate_members` runs with the same arguments.
 
-    Compiling holds no Python lock: in a thread, it overlaps with other compilations.
+    XLA compiles without the global interpreter lock, so in a thread it overlaps with other work.
     """
     for size in map(_as_tuple, sizes):
         for batch_size, key in dict(_split(task, size, num_sequences, seed=0)).items():
